@@ -1,0 +1,121 @@
+"""The host's view of the chip: a 32-bit Wishbone address map of registers and memory windows.
+
+Byte address = region << REGION_SHIFT | offset. Elements lie as 16-bit halves, sign-extended, two in a bus word; a word of
+lanes takes a power of two of bytes, and so do the words of a bank, so that an address is cut into fields, never divided.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from arch.chip import Chip
+from arch.events import Event
+from arch.isa import ENGINES, INSTRUCTION_BITS, Engine
+
+BUS_BITS = 32
+REGION_SHIFT = 24
+IDENTITY = 0x74636C31
+"""What register ID reads: `tcl1`."""
+
+
+class Window(IntEnum):
+    """A region of the address map."""
+
+    REGISTERS = 0
+    PROGRAM = 1  # instructions: engine, instruction, bus word
+    FEATURE = 2  # bank, word, lane
+    GRADIENT = 3
+    WEIGHT = 4
+    RANDOM = 5  # tap, lane: one 32-bit state each
+
+
+class Register(IntEnum):
+    """A 32-bit register, by bus word offset in its window. Counters follow at COUNTERS."""
+
+    ID = 0  # read: IDENTITY
+    CONTROL = 1  # write bit 0: start; read bit 0: running, bit 1: a program has ended since the last start
+    INTERRUPT = 2  # bit 0: raised at a program's end, cleared by writing 1
+    START_ARRAY = 4  # first instruction of the array's stream
+    START_VECTOR = 5
+    CYCLES_LOW = 8  # cycles of the last program, from the cycle after start to the last HALT
+    CYCLES_HIGH = 9
+    COUNTERS = 64  # engine * 64 + event * 2: low, then high bits of a counter; cleared at start
+
+
+def start_register(engine: Engine) -> Register:
+    """The register that holds where an engine starts."""
+    return Register.START_ARRAY if engine == Engine.ARRAY else Register.START_VECTOR
+
+
+def counter_offset(engine: Engine, event: Event) -> int:
+    """Bus word offset, in the register window, of a counter's low half."""
+    return Register.COUNTERS + int(engine) * 64 + int(event) * 2
+
+
+def lane_halves(chip: Chip) -> int:
+    """16-bit halves that a word of lanes takes: a power of two, at least 2."""
+    return max(2, _power(chip.lanes))
+
+
+def word_stride(chip: Chip) -> int:
+    """Bytes from a memory word of a bank to the next."""
+    return lane_halves(chip) * 2
+
+
+def bank_stride(depth: int, chip: Chip) -> int:
+    """Bytes from a bank of `depth` words to the next."""
+    return _power(depth) * word_stride(chip)
+
+
+def instruction_stride() -> int:
+    """Bytes from an instruction to the next."""
+    return _power(INSTRUCTION_BITS // 32) * 4
+
+
+def register_address(offset: int) -> int:
+    """Byte address of the register at bus word `offset`."""
+    return Window.REGISTERS << REGION_SHIFT | offset * 4
+
+
+def word_address(window: Window, index: int, chip: Chip) -> int:
+    """Byte address of linear word `index` of the feature or gradient memory: bank index mod K, place index div K."""
+    memory = chip.feature_memory if window == Window.FEATURE else chip.gradient_memory
+    stride = bank_stride(chip.bank_depth(memory), chip)
+    return window << REGION_SHIFT | index % chip.kernel * stride + index // chip.kernel * word_stride(chip)
+
+
+def weight_address(row: int, tap: int, chip: Chip) -> int:
+    """Byte address of a word of the weight memory: bank tap mod banks, place row * beats + tap div banks."""
+    banks = chip.weight_memory.banks
+    stride = bank_stride(chip.bank_depth(chip.weight_memory), chip)
+    place = row * chip.row_beats + tap // banks
+    return Window.WEIGHT << REGION_SHIFT | tap % banks * stride + place * word_stride(chip)
+
+
+def program_address(engine: Engine, index: int, chip: Chip) -> int:
+    """Byte address of an instruction's lowest 32 bits."""
+    depth = _power(chip.program_memory.instructions)
+    return Window.PROGRAM << REGION_SHIFT | (int(engine) * depth + index) * instruction_stride()
+
+
+def random_address(tap: int, lane: int, chip: Chip) -> int:
+    """Byte address of a rounder's random state."""
+    return Window.RANDOM << REGION_SHIFT | (tap * _power(chip.lanes) + lane) * 4
+
+
+def window_problem(chip: Chip) -> str | None:
+    """Why the chip's memories do not fit the address map; None if they do."""
+    sizes = {
+        "feature_memory": chip.kernel * bank_stride(chip.bank_depth(chip.feature_memory), chip),
+        "gradient_memory": chip.kernel * bank_stride(chip.bank_depth(chip.gradient_memory), chip),
+        "weight_memory": chip.weight_memory.banks * bank_stride(chip.bank_depth(chip.weight_memory), chip),
+        "program_memory": len(ENGINES) * _power(chip.program_memory.instructions) * instruction_stride(),
+    }
+    for name, size in sizes.items():
+        if size > 1 << REGION_SHIFT:
+            return f"{name}: must fit a bus window of {1 << REGION_SHIFT} bytes, not take {size}"
+    return None
+
+
+def _power(count: int) -> int:
+    return 1 << (count - 1).bit_length()

@@ -1,0 +1,219 @@
+"""The chip's configuration: what a user may choose, what follows from it, and what cannot be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from math import isqrt
+from pathlib import Path
+from typing import Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from arch.errors import InputError
+
+CHIPS = Path(__file__).parent / "chips"
+MAX_ROWS = 1 << 16
+"""Rows of a memory bank that an instruction's 16-bit row field can name."""
+
+
+class ChipError(InputError):
+    """A chip that cannot be built or read."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class OnChipMemory(_Model):
+    """An on-chip memory of `banks` single-port banks, each one word (`lanes` elements) wide."""
+
+    bytes: int = Field(ge=1, le=1 << 26)
+    banks: int = Field(ge=1, le=64)
+    ports: Literal[1] = 1
+
+
+class ExternalMemory(_Model):
+    """Memory off the chip, moved to and from by the DMA engine."""
+
+    bytes_per_cycle: int = Field(ge=1, le=64)
+    latency_cycles: int = Field(ge=0, le=10_000)
+    bytes: int = Field(ge=1, le=1 << 36)
+
+
+class VectorUnit(_Model):
+    """The engine of elementwise work."""
+
+    elements_per_cycle: int = Field(ge=1, le=64)
+
+
+class ProgramMemory(_Model):
+    """Instructions that each engine can hold."""
+
+    instructions: int = Field(ge=4, le=4096)
+
+
+class Chip(_Model):
+    """One configuration of the machine. Immutable; equal chips have equal `fingerprint`.
+
+    `taps` = K x K window positions, `lanes` = channels of a word, `word_bits` = bits of a stored element (two's
+    complement), `accumulator_bits` = bits of a sum. Raises `ChipError` through `load` and `parse`.
+    """
+
+    name: str = Field(min_length=1, max_length=64)
+    taps: int = Field(ge=4, le=49)
+    lanes: int = Field(ge=1, le=16)
+    word_bits: int = Field(default=16, ge=8, le=16)
+    accumulator_bits: int = Field(default=48, ge=16, le=48)
+    accumulator_banks: int = Field(default=8, ge=1, le=16)
+    kernel_registers: int = Field(default=8, ge=1, le=16)
+    traversal: Literal["snake", "raster", "line_buffer"] = "snake"
+    clock_ns: float = Field(gt=0, le=1e6)
+    feature_memory: OnChipMemory
+    gradient_memory: OnChipMemory
+    weight_memory: OnChipMemory
+    external_memory: ExternalMemory | None = None
+    vector_unit: VectorUnit
+    program_memory: ProgramMemory = ProgramMemory(instructions=128)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = list(self._problems())
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _problems(self):
+        if self.kernel**2 != self.taps:
+            yield f"taps must be a square (4, 9, 16, 25 ...), not {self.taps}"
+            return
+        if self.accumulator_bits < self.narrowest_accumulator:
+            yield (
+                f"accumulator_bits must be at least {self.narrowest_accumulator} so that {self.taps} x {self.lanes} "
+                f"products of {self.word_bits} bits cannot overflow, not {self.accumulator_bits}"
+            )
+        if self.traversal == "line_buffer":
+            yield "traversal must be snake or raster, not line_buffer, which this version does not execute"
+        if self.vector_unit.elements_per_cycle != self.lanes:
+            yield (
+                f"vector_unit.elements_per_cycle must be {self.lanes}, the number of lanes, "
+                f"not {self.vector_unit.elements_per_cycle}"
+            )
+        for name in ("feature_memory", "gradient_memory"):
+            memory: OnChipMemory = getattr(self, name)
+            if memory.banks != self.kernel:
+                yield f"{name}.banks must be {self.kernel}, one a window row, not {memory.banks}"
+            yield from self._size_problems(name, memory, self.taps, "one window")
+        if self.weight_memory.banks > self.taps:
+            yield f"weight_memory.banks must be at most {self.taps}, one a tap, not {self.weight_memory.banks}"
+        needed = self.row_beats * self.weight_memory.banks * self.kernel_registers
+        yield from self._size_problems("weight_memory", self.weight_memory, needed, "the kernel registers")
+
+    def _size_problems(self, name: str, memory: OnChipMemory, words: int, what: str):
+        depth = self.bank_depth(memory)
+        if depth * memory.banks < words:
+            least = -(-words // memory.banks) * memory.banks * self.lanes * self.word_bits // 8 + 1
+            yield f"{name}.bytes must be at least {least} to hold {what}, not {memory.bytes}"
+        if depth > MAX_ROWS:
+            yield f"{name}.bytes must give at most {MAX_ROWS} words a bank, not {depth}"
+
+    @property
+    def kernel(self) -> int:
+        """K, the side of the window."""
+        return isqrt(self.taps)
+
+    @property
+    def narrowest_accumulator(self) -> int:
+        """Bits that hold taps x lanes worst-case products and one base term of the same size."""
+        return 2 * self.word_bits - 1 + (self.taps * self.lanes).bit_length()
+
+    @property
+    def row_beats(self) -> int:
+        """Cycles that moving one weight row (taps words) takes: taps / banks, rounded up."""
+        return -(-self.taps // self.weight_memory.banks)
+
+    def bank_depth(self, memory: OnChipMemory) -> int:
+        """Words in one bank of `memory`."""
+        return memory.bytes * 8 // (memory.banks * self.lanes * self.word_bits)
+
+    @cached_property
+    def feature_words(self) -> int:
+        """Words of the feature memory."""
+        return self.bank_depth(self.feature_memory) * self.feature_memory.banks
+
+    @cached_property
+    def gradient_words(self) -> int:
+        """Words of the gradient memory."""
+        return self.bank_depth(self.gradient_memory) * self.gradient_memory.banks
+
+    @cached_property
+    def weight_rows(self) -> int:
+        """Rows of the weight memory; a row is taps words, word t in bank t mod banks at depth row * beats + t div banks."""
+        return self.bank_depth(self.weight_memory) // self.row_beats
+
+    @property
+    def multipliers(self) -> int:
+        """taps x lanes."""
+        return self.taps * self.lanes
+
+    @property
+    def largest(self) -> int:
+        """The largest stored integer; the smallest is `-largest - 1`."""
+        return (1 << (self.word_bits - 1)) - 1
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of all that a program's meaning depends on: everything but the name and the clock."""
+        fields = self.model_dump(exclude={"name", "clock_ns"})
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_yaml(self) -> str:
+        """The chip as YAML that `parse` reads back to an equal chip."""
+        return yaml.safe_dump(self.model_dump(), sort_keys=False)
+
+    @classmethod
+    def parse(cls, text: str, where: str = "chip") -> Chip:
+        """The chip that YAML `text` describes. Raises `ChipError` naming every wrong field at once."""
+        try:
+            data = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ChipError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(data, dict):
+            raise ChipError(f"{where}: must be a mapping of fields such as `taps: 9`, not {type(data).__name__}")
+        return cls.from_fields(data, where)
+
+    @classmethod
+    def from_fields(cls, fields: dict, where: str = "chip") -> Chip:
+        """The chip with these fields. Raises `ChipError` naming every wrong field at once."""
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise ChipError(f"{where}: " + "; ".join(_describe(item) for item in error.errors())) from None
+
+    @classmethod
+    def load(cls, name: str | Path) -> Chip:
+        """A shipped chip by name (`paper`, `tiny`, `wide` ...) or one from a YAML file."""
+        shipped = {path.stem: path for path in sorted(CHIPS.glob("*.yaml"))}
+        path = shipped.get(str(name), Path(name))
+        try:
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            known = ", ".join(shipped)
+            reason = error.strerror if isinstance(error, OSError) else "not text"
+            raise ChipError(f"chip {name}: {reason}; give a YAML file or one of {known}") from None
+        return cls.parse(text, where=f"chip {name}")
+
+    def replace(self, **fields) -> Chip:
+        """A copy with `fields` changed and everything checked again."""
+        return self.from_fields({**self.model_dump(), **fields}, where=f"chip {self.name}")
+
+
+def _describe(item) -> str:
+    place = ".".join(str(part) for part in item["loc"])
+    message = item["msg"].removeprefix("Value error, ")
+    if not place:
+        return message
+    given = "" if item["type"] in ("missing", "extra_forbidden") else f", not {item['input']!r}"
+    return f"{place}: {message[0].lower()}{message[1:]}{given}"

@@ -1,0 +1,73 @@
+"""All of the machine's state that outlives a program's run: three memories and the rounders' random state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from arch.chip import Chip
+from arch.layout import Region, Store
+from arch.numerics import seeded
+
+
+@dataclass
+class Image:
+    """The contents of a chip's memories.
+
+    `feature` and `gradient` are int16[words, lanes], `weight` is int16[rows, taps, lanes], each element within
+    `word_bits` bits; `random` is uint32[taps, lanes], never 0.
+    """
+
+    feature: np.ndarray
+    gradient: np.ndarray
+    weight: np.ndarray
+    random: np.ndarray
+
+    @classmethod
+    def blank(cls, chip: Chip, seed: int = 1) -> Image:
+        """Zeros everywhere, and random states from `seed`."""
+        return cls(
+            np.zeros((chip.feature_words, chip.lanes), np.int16),
+            np.zeros((chip.gradient_words, chip.lanes), np.int16),
+            np.zeros((chip.weight_rows, chip.taps, chip.lanes), np.int16),
+            seeded(seed, chip.taps, chip.lanes),
+        )
+
+    def copy(self) -> Image:
+        """An independent copy."""
+        return Image(self.feature.copy(), self.gradient.copy(), self.weight.copy(), self.random.copy())
+
+    def store(self, store: Store) -> np.ndarray:
+        """The array of a memory."""
+        return {Store.FEATURE: self.feature, Store.GRADIENT: self.gradient, Store.WEIGHT: self.weight}[store]
+
+    def read(self, region: Region, chip: Chip) -> np.ndarray:
+        """The region's integers, int16 of its shape."""
+        return self.store(region.store).reshape(-1)[region.indices(chip)]
+
+    def write(self, region: Region, values: np.ndarray, chip: Chip) -> None:
+        """Set the region's integers. Raises `ValueError` if the shape differs or a value exceeds the word."""
+        values = np.asarray(values)
+        if values.shape != region.shape:
+            raise ValueError(f"{region.name} must have shape {list(region.shape)}, not {list(values.shape)}")
+        if values.size and (values.max() > chip.largest or values.min() < -chip.largest - 1):
+            raise ValueError(f"{region.name} has values beyond {chip.word_bits} bits")
+        self.store(region.store).reshape(-1)[region.indices(chip)] = values
+
+    def differences(self, other: Image) -> int:
+        """How many memory elements and random states differ."""
+        pairs = ((getattr(self, name), getattr(other, name)) for name in ("feature", "gradient", "weight", "random"))
+        return sum(int(np.count_nonzero(a != b)) for a, b in pairs)
+
+
+def quantised(values: np.ndarray, fraction: int, chip: Chip, name: str = "values") -> np.ndarray:
+    """`values` (float) as int16 integers with `fraction` fraction bits, rounded half up and saturated.
+
+    Raises `ValueError` naming `name` if a value is NaN or infinite.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite numbers, but holds NaN or infinity")
+    scaled = np.floor(np.ldexp(values, fraction) + 0.5)
+    return np.clip(scaled, -chip.largest - 1, chip.largest).astype(np.int16)

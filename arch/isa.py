@@ -1,0 +1,370 @@
+"""The instruction set: engines, operand routes, reductions, emission, and the fields of every instruction.
+
+Each engine runs its own stream. An instruction starts when its engine is free and a token waits from every engine in
+`wait`; when it retires it sends a token to every engine in `signal`. What an instruction class may hold is checked by
+`arch.legal`; how long it takes is said by `arch.timing`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from arch import fields
+from arch.chip import Chip
+from arch.fields import address, choice, number
+
+
+class Engine(IntEnum):
+    """Who runs an instruction. A token mask has bit `1 << engine`."""
+
+    ARRAY = 0
+    VECTOR = 1
+    DMA = 2
+
+
+class Opcode(IntEnum):
+    """What an instruction is. TRANSFER and ELEMENTWISE are reserved: refused by this version."""
+
+    HALT = 0
+    LOAD = 1
+    COMPUTE = 2
+    LOSS = 3
+    TRANSFER = 4
+    ELEMENTWISE = 5
+
+
+class Space(IntEnum):
+    """A memory of words."""
+
+    FEATURE = 0
+    GRADIENT = 1
+
+
+class Moving(IntEnum):
+    """Where operand a[t, l] comes from."""
+
+    WINDOW = 0  # K x K words around a position; tap t = row * K + column
+    BLOCK = 1  # T consecutive words
+    VECTOR = 2  # the words held in kernel register 0
+    ONE = 3  # the constant 1 in every tap
+    UNIT = 4  # the constant 1 in tap 0, 0 elsewhere
+
+
+class Stationary(IntEnum):
+    """Where operand b[t, l] comes from."""
+
+    KERNEL = 0  # kernel register j
+    STREAM = 1  # the next row of the weight memory
+    PIXEL = 2  # the word of the gradient (or any) map at this position
+    VECTOR = 3  # the words held in kernel register 0
+
+
+class Route(IntEnum):
+    """How T x L operands are made of a source s at iteration j."""
+
+    FULL = 0  # s[t, l]
+    LANE = 1  # s[0, l] to every tap
+    TAP = 2  # s[t, j] to every lane
+    SCALAR = 3  # s[j div L, j mod L] everywhere
+
+
+class Reduction(IntEnum):
+    """What T x L products are summed over."""
+
+    NONE = 0  # T x L results
+    TAPS = 1  # L results, one a lane
+    BOTH = 2  # one result
+    LANES = 3  # T results; reserved
+
+
+class Emission(IntEnum):
+    """When accumulators are written back."""
+
+    STEP = 0  # after every step, as a weight row
+    POSITION = 1  # after a position's iterations, as words of a map
+    END = 2  # after all positions: as words (BOTH) or as one weight row an iteration (NONE)
+
+
+class Traversal(IntEnum):
+    """The order of positions."""
+
+    SNAKE = 0  # right along a row, one down, left along the next
+    RASTER = 1  # every row from the left
+    BLOCK = 2  # T words at a time
+
+
+class Base(IntEnum):
+    """What is added, shifted left by `base_shift`, to a sum before it is rounded."""
+
+    NONE = 0
+    BIAS = 1  # word i of the bias register to emitted word i
+    ROW = 2  # the weight row that the result replaces
+
+
+class Rounding(IntEnum):
+    """Names as in ap_fixed, and stochastic."""
+
+    RND = 0  # half up
+    RND_CONV = 1  # half to even
+    TRN = 2  # down
+    STOCHASTIC = 3
+
+
+class Overflow(IntEnum):
+    """Names as in ap_fixed."""
+
+    SAT = 0
+    WRAP = 1
+
+
+class Destination(IntEnum):
+    """What a LOAD fills."""
+
+    KERNEL = 0
+    VECTOR = 1
+    BIAS = 2
+
+
+class Storage(IntEnum):
+    """Bits of a stored element. BYTE is reserved."""
+
+    WORD = 0
+    BYTE = 1
+
+
+class Operation(IntEnum):
+    """What an ELEMENTWISE instruction does; all reserved."""
+
+    ADD = 0
+    MULTIPLY = 1
+    MAX_POOL = 2
+    SOFTMAX = 3
+    LAYER_NORM = 4
+    UPDATE = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instruction:
+    """The header of every instruction. `wait` and `signal` are masks of engines."""
+
+    opcode: Opcode = choice(Opcode, 4, "what the instruction is")
+    wait: int = number(4, "engines whose token must have arrived before the instruction starts")
+    signal: int = number(4, "engines that get a token when the instruction retires")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Halt(Instruction):
+    """Ends the engine's stream."""
+
+    opcode: Opcode = choice(Opcode, 4, "HALT", Opcode.HALT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load(Instruction):
+    """Fills the kernel file or the bias register from the weight memory, or the vector from a map.
+
+    KERNEL: register i = row (row + i); rotated: tap t takes word T-1-t; transposed: lane i of register j = lane j of
+    row i, lanes from `count` on are cleared. VECTOR: tap i of register 0 = word (source + i), further taps are cleared.
+    BIAS: the row. STOCHASTIC's random state is not touched.
+    """
+
+    opcode: Opcode = choice(Opcode, 4, "LOAD", Opcode.LOAD)
+    destination: Destination = choice(Destination, 2, "what is filled")
+    rotate: int = number(1, "reverse the taps")
+    transpose: int = number(1, "exchange register and lane")
+    row: int = number(16, "first weight row (KERNEL, BIAS)")
+    count: int = number(8, "rows (KERNEL), words (VECTOR), 1 (BIAS)", 1)
+    space: Space = choice(Space, 1, "memory of the source (VECTOR)")
+    source: int = address("first word (VECTOR)")
+    storage: Storage = choice(Storage, 1, "bits of a stored element; reserved")
+    sparse_index: int = number(8, "row of N:M indices; reserved")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute(Instruction):
+    """A nest: for each position, for each iteration j, T x L products are formed, reduced and accumulated.
+
+    `MODES` lists the combinations of sources, routes, reduction and emission that exist.
+    """
+
+    opcode: Opcode = choice(Opcode, 4, "COMPUTE", Opcode.COMPUTE)
+    moving: Moving = choice(Moving, 3, "source of operand a")
+    moving_route: Route = choice(Route, 2, "route of operand a")
+    stationary: Stationary = choice(Stationary, 2, "source of operand b")
+    stationary_route: Route = choice(Route, 2, "route of operand b")
+    reduction: Reduction = choice(Reduction, 2, "what the products are summed over")
+    emission: Emission = choice(Emission, 2, "when results are written back")
+    negate: int = number(1, "subtract the products")
+    iterations: int = number(10, "steps of a position: j = 0 ... iterations-1", 1)
+    traversal: Traversal = choice(Traversal, 2, "order of positions")
+    height: int = number(10, "rows of positions (of words, for blocks)", 1)
+    width: int = number(10, "columns of positions (of words, for blocks)", 1)
+    source_height: int = number(10, "rows of the windowed map", 1)
+    source_width: int = number(10, "columns of the windowed map", 1)
+    pad_top: int = number(3, "rows of zeros above the map")
+    pad_left: int = number(3, "columns of zeros left of the map")
+    source_space: Space = choice(Space, 1, "memory of the windows or blocks")
+    source: int = address("first word of the map or the blocks")
+    source_pitch: int = address("words from a row to the next")
+    pixel_space: Space = choice(Space, 1, "memory of the pixel words")
+    pixel: int = address("pixel word of the first position")
+    pixel_pitch: int = address("words from a row to the next")
+    row: int = number(16, "first weight row, streamed or updated")
+    target_space: Space = choice(Space, 1, "memory of the emitted words")
+    target: int = address("first emitted word")
+    target_pitch: int = address("words from a row to the next")
+    mask: int = number(1, "keep a result only where the mask word is above zero")
+    mask_space: Space = choice(Space, 1, "memory of the mask words")
+    mask_source: int = address("mask word of the first emitted word")
+    mask_pitch: int = address("words from a row to the next")
+    base: Base = choice(Base, 2, "what is added before rounding")
+    base_shift: int = number(6, "left shift of the base")
+    shift: int = number(6, "right shift of the sum")
+    rounding: Rounding = choice(Rounding, 2, "rounding of the shifted sum")
+    overflow: Overflow = choice(Overflow, 1, "what becomes of a value beyond the word")
+    relu: int = number(1, "replace negative results by zero")
+    stride: int = number(2, "positions are 1 + stride apart; reserved")
+    dilation: int = number(2, "taps are 1 + dilation apart; reserved")
+    scatter: int = number(1, "accumulate into a moving window; reserved")
+    partial: int = number(2, "preload from (1), leave in (2) the accumulator memory; reserved")
+    skip: int = number(1, "spend no cycle on zeros of the stationary operand; reserved")
+    source_storage: Storage = choice(Storage, 1, "bits of a source element; reserved")
+    target_storage: Storage = choice(Storage, 1, "bits of an emitted element; reserved")
+    sparse_index: int = number(8, "row of N:M indices; reserved")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss(Instruction):
+    """Gradient of softmax cross-entropy: target[i] = softmax(source)[i] - (i == label), as `arch.softmax` defines it."""
+
+    opcode: Opcode = choice(Opcode, 4, "LOSS", Opcode.LOSS)
+    space: Space = choice(Space, 1, "memory of the logits and the label; the gradient goes to the other one")
+    source: int = address("first word of the logits")
+    label: int = address("word whose lane 0 is the label")
+    target: int = address("first word of the gradient")
+    count: int = number(10, "logits", 1)
+    source_fraction: int = number(4, "fraction bits of the logits")
+    target_fraction: int = number(4, "fraction bits of the gradient")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer(Instruction):
+    """Moves words between external and on-chip memory; reserved, refused by this version."""
+
+    opcode: Opcode = choice(Opcode, 4, "TRANSFER", Opcode.TRANSFER)
+    outward: int = number(1, "0 reads, 1 writes the external memory")
+    memory: int = number(2, "0 feature, 1 gradient, 2 weight memory")
+    address: int = number(20, "first on-chip word")
+    external: int = number(36, "first byte of the external memory")
+    count: int = number(20, "words of a row", 1)
+    rows: int = number(16, "rows", 1)
+    pitch: int = number(20, "on-chip words from a row to the next")
+    external_pitch: int = number(32, "bytes from a row to the next")
+    storage: Storage = choice(Storage, 1, "bits of an element outside")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elementwise(Instruction):
+    """Elementwise work on maps; reserved, refused by this version."""
+
+    opcode: Opcode = choice(Opcode, 4, "ELEMENTWISE", Opcode.ELEMENTWISE)
+    operation: Operation = choice(Operation, 4, "what is done")
+    space: Space = choice(Space, 1, "memory of the operands")
+    source: int = address("first word of the first operand")
+    other: int = address("first word of the second operand")
+    target: int = address("first word of the result")
+    height: int = number(10, "rows", 1)
+    width: int = number(10, "columns", 1)
+    pitch: int = address("words from a row to the next")
+    shift: int = number(6, "right shift of the result")
+    rounding: Rounding = choice(Rounding, 2, "rounding of the shifted result")
+
+
+KINDS: dict[Opcode, type[Instruction]] = {
+    Opcode.HALT: Halt,
+    Opcode.LOAD: Load,
+    Opcode.COMPUTE: Compute,
+    Opcode.LOSS: Loss,
+    Opcode.TRANSFER: Transfer,
+    Opcode.ELEMENTWISE: Elementwise,
+}
+ENGINE_OF: dict[Opcode, tuple[Engine, ...]] = {
+    Opcode.HALT: (Engine.ARRAY, Engine.VECTOR, Engine.DMA),
+    Opcode.LOAD: (Engine.ARRAY,),
+    Opcode.COMPUTE: (Engine.ARRAY,),
+    Opcode.LOSS: (Engine.VECTOR,),
+    Opcode.TRANSFER: (Engine.DMA,),
+    Opcode.ELEMENTWISE: (Engine.VECTOR,),
+}
+EXECUTED = (Opcode.HALT, Opcode.LOAD, Opcode.COMPUTE, Opcode.LOSS)
+ENGINES = (Engine.ARRAY, Engine.VECTOR)
+"""The engines that this version has."""
+TOKEN_LIMIT = 15
+"""Tokens that may wait from one engine for another."""
+INSTRUCTION_BITS = -(-max(fields.width(kind) for kind in KINDS.values()) // 32) * 32
+"""Bits of an instruction in the program memory, a whole number of bus words."""
+
+
+class Mode(NamedTuple):
+    """A combination of sources, routes, reduction and emission that the array executes."""
+
+    moving: Moving
+    moving_route: Route
+    stationary: Stationary
+    stationary_route: Route
+    reduction: Reduction
+    emission: Emission
+
+
+_M, _S, _R, _D, _E = Moving, Stationary, Route, Reduction, Emission
+MODES: dict[str, Mode] = {
+    # window x kernel, summed over both: a filter an iteration; convolution forward and, rotated, its input gradient
+    "convolution": Mode(_M.WINDOW, _R.FULL, _S.KERNEL, _R.FULL, _D.BOTH, _E.POSITION),
+    # one channel of the window x kernel, summed over taps: an input channel an iteration, a lane is a filter
+    "convolution_by_channel": Mode(_M.WINDOW, _R.TAP, _S.KERNEL, _R.FULL, _D.TAPS, _E.POSITION),
+    # window x one gradient value: a filter an iteration and an accumulator bank
+    "convolution_weights": Mode(_M.WINDOW, _R.FULL, _S.PIXEL, _R.SCALAR, _D.NONE, _E.END),
+    # one channel of the window x gradient word: an input channel an iteration and an accumulator bank
+    "convolution_weights_by_channel": Mode(_M.WINDOW, _R.TAP, _S.PIXEL, _R.LANE, _D.NONE, _E.END),
+    # 1 x gradient word, in tap 0
+    "convolution_bias": Mode(_M.UNIT, _R.FULL, _S.PIXEL, _R.LANE, _D.NONE, _E.END),
+    # T words of input x weight row, summed over both: an output an iteration
+    "dense": Mode(_M.BLOCK, _R.FULL, _S.STREAM, _R.FULL, _D.BOTH, _E.END),
+    # one gradient value x weight row: an output an iteration, T words of input gradient a position
+    "dense_input": Mode(_M.VECTOR, _R.SCALAR, _S.STREAM, _R.FULL, _D.NONE, _E.POSITION),
+    # T words of input x one gradient value: an output an iteration, a weight row updated a step
+    "dense_weights": Mode(_M.BLOCK, _R.FULL, _S.VECTOR, _R.SCALAR, _D.NONE, _E.STEP),
+    # 1 x the gradient vector: a row of biases updated
+    "dense_bias": Mode(_M.ONE, _R.FULL, _S.VECTOR, _R.FULL, _D.NONE, _E.STEP),
+}
+
+
+def mode_of(compute: Compute) -> str | None:
+    """The name in `MODES` of what a COMPUTE asks for; None if no such mode exists."""
+    asked = Mode(
+        compute.moving,
+        compute.moving_route,
+        compute.stationary,
+        compute.stationary_route,
+        compute.reduction,
+        compute.emission,
+    )
+    return next((name for name, mode in MODES.items() if mode == asked), None)
+
+
+def mode_fields(name: str) -> dict:
+    """The fields of COMPUTE that select mode `name`."""
+    return MODES[name]._asdict()
+
+
+def encode(instruction: Instruction, chip: Chip) -> int:
+    """The instruction's `INSTRUCTION_BITS` bits on `chip`, as an integer."""
+    return fields.pack(instruction, chip)
+
+
+def decode(bits: int, chip: Chip) -> Instruction:
+    """The instruction in `bits`. Raises `ValueError` on an unknown opcode or enum value."""
+    opcode = Opcode(bits & 15)
+    return fields.unpack(KINDS[opcode], bits, chip)

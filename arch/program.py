@@ -1,0 +1,239 @@
+"""A program: what crosses from the compiler to everything that runs it, and its file.
+
+The file is one line `tinycl program 1 <sha256 of the rest>` followed by a zip archive of a JSON manifest and arrays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from arch.chip import Chip
+from arch.errors import InputError
+from arch.image import Image
+from arch.isa import ENGINES, INSTRUCTION_BITS, Engine, Halt, Instruction, decode, encode
+from arch.layout import Region
+from arch.legal import stream_problems
+
+MAGIC = "tinycl program 1"
+LARGEST_FILE = 1 << 28
+"""Bytes beyond which a program file is refused unread."""
+
+
+class ProgramError(InputError):
+    """A program that cannot be run, saved or read."""
+
+
+class Step(BaseModel):
+    """What one instruction is for: the key of every per-layer report."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layer: str
+    phase: str  # forward, loss, input_gradient, weight_gradient, bias_gradient
+    macs: int = 0  # multiply-accumulates of the layer's definition, padding included
+
+
+class Entry(BaseModel):
+    """A way to run the program: for each engine, the first instruction in its stream."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    start: dict[str, int]
+
+
+@dataclass
+class Program:
+    """Streams, entries, named regions and the first image of the memories, for one chip.
+
+    `streams` maps each engine to all its instructions; an entry's stream runs from its start to the next HALT. `steps`
+    has a label for each instruction of `streams`. `inputs`, `outputs`, `parameters` and `tensors` name regions.
+    """
+
+    chip: Chip
+    streams: dict[Engine, list[Instruction]]
+    steps: dict[Engine, list[Step]]
+    entries: dict[str, Entry]
+    image: Image
+    inputs: dict[str, Region] = field(default_factory=dict)
+    outputs: dict[str, Region] = field(default_factory=dict)
+    parameters: dict[str, Region] = field(default_factory=dict)
+    tensors: dict[str, Region] = field(default_factory=dict)
+
+    def stream(self, entry: str, engine: Engine) -> list[Instruction]:
+        """The instructions that `engine` runs from `entry`, HALT included. Raises `ProgramError` on an unknown entry."""
+        first = self.first(entry, engine)
+        stream = self.streams[engine]
+        last = next((i for i in range(first, len(stream)) if isinstance(stream[i], Halt)), len(stream) - 1)
+        return stream[first : last + 1]
+
+    def first(self, entry: str, engine: Engine) -> int:
+        """Where `engine` starts for `entry`."""
+        if entry not in self.entries:
+            raise ProgramError(f"entry must be one of {', '.join(self.entries)}, not {entry}")
+        return self.entries[entry].start[engine.name.lower()]
+
+    def entry_streams(self, entry: str) -> dict[Engine, list[Instruction]]:
+        """All engines' instructions for `entry`."""
+        return {engine: self.stream(entry, engine) for engine in ENGINES}
+
+    def check(self) -> None:
+        """Raise `ProgramError` naming the first thing that makes the program illegal on its chip."""
+        for engine in ENGINES:
+            if len(self.streams[engine]) != len(self.steps[engine]):
+                raise ProgramError(f"{engine.name.lower()}: every instruction must have a step label")
+            limit = self.chip.program_memory.instructions
+            if len(self.streams[engine]) > limit:
+                raise ProgramError(
+                    f"{engine.name.lower()}: {len(self.streams[engine])} instructions must fit the program memory "
+                    f"of {limit}; enlarge program_memory.instructions"
+                )
+        for name in self.entries:
+            for problem in stream_problems(self.entry_streams(name), self.chip):
+                raise ProgramError(f"entry {name}: {problem}")
+        for region in self.regions():
+            try:
+                region.indices(self.chip)
+            except ValueError as error:
+                raise ProgramError(str(error)) from None
+
+    def regions(self) -> list[Region]:
+        """Every named region."""
+        groups = (self.inputs, self.outputs, self.parameters, self.tensors)
+        return [region for group in groups for region in group.values()]
+
+    def save(self, path: str | Path) -> None:
+        """Write the program's file, whole or not at all."""
+        body = self._body()
+        header = f"{MAGIC} {hashlib.sha256(body).hexdigest()}\n".encode()
+        write_whole(Path(path), header + body)
+
+    def _body(self) -> bytes:
+        manifest = _Manifest(
+            chip=self.chip.model_dump(),
+            fingerprint=self.chip.fingerprint,
+            streams={
+                engine.name.lower(): [f"{encode(item, self.chip):0{INSTRUCTION_BITS // 4}x}" for item in stream]
+                for engine, stream in self.streams.items()
+            },
+            steps={engine.name.lower(): steps for engine, steps in self.steps.items()},
+            entries=self.entries,
+            inputs=self.inputs,
+            outputs=self.outputs,
+            parameters=self.parameters,
+            tensors=self.tensors,
+        )
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            _add(archive, "manifest.json", json.dumps(manifest.model_dump(mode="json"), indent=1).encode())
+            for name in _ARRAYS:
+                array = io.BytesIO()
+                np.lib.format.write_array(array, getattr(self.image, name), allow_pickle=False)
+                _add(archive, f"{name}.npy", array.getvalue())
+        return buffer.getvalue()
+
+    @classmethod
+    def load(cls, path: str | Path, chip: Chip | None = None) -> Program:
+        """Read a program's file. Raises `ProgramError` if it is truncated, altered, illegal, or not for `chip`."""
+        try:
+            return cls._read(Path(path), chip)
+        except OSError as error:
+            raise ProgramError(f"program {path}: {error.strerror}") from None
+        except (ProgramError, InputError) as error:
+            raise ProgramError(f"program {path}: {error}") from None
+        except (ValidationError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ProgramError(f"program {path}: not a program of this version ({type(error).__name__})") from None
+
+    @classmethod
+    def _read(cls, path: Path, chip: Chip | None) -> Program:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ProgramError(f"must be at most {LARGEST_FILE} bytes, not {path.stat().st_size}")
+        header, _, body = path.read_bytes().partition(b"\n")
+        if not header.startswith(MAGIC.encode()):
+            raise ProgramError(f"must begin with `{MAGIC}`; compile the network again")
+        if header.split()[-1].decode(errors="replace") != hashlib.sha256(body).hexdigest():
+            raise ProgramError("truncated or altered: its checksum does not match; compile the network again")
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            if sum(item.file_size for item in archive.infolist()) > 4 * LARGEST_FILE:
+                raise ProgramError("holds more data than a program can")
+            manifest = _Manifest.model_validate_json(archive.read("manifest.json"))
+            own = Chip.from_fields(manifest.chip)
+            if chip is not None and chip.fingerprint != own.fingerprint:
+                raise ProgramError(
+                    f"built for chip {own.name} ({own.fingerprint}), not for {chip.name} ({chip.fingerprint}); "
+                    "compile the network for this chip"
+                )
+            image = _read_image(archive, own)
+        program = cls(
+            chip=own,
+            streams={
+                engine: [decode(int(word, 16), own) for word in manifest.streams[engine.name.lower()]]
+                for engine in ENGINES
+            },
+            steps={engine: manifest.steps[engine.name.lower()] for engine in ENGINES},
+            entries=manifest.entries,
+            image=image,
+            inputs=manifest.inputs,
+            outputs=manifest.outputs,
+            parameters=manifest.parameters,
+            tensors=manifest.tensors,
+        )
+        program.check()
+        return program
+
+
+class _Manifest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    chip: dict
+    fingerprint: str
+    streams: dict[str, list[str]]
+    steps: dict[str, list[Step]]
+    entries: dict[str, Entry]
+    inputs: dict[str, Region]
+    outputs: dict[str, Region]
+    parameters: dict[str, Region]
+    tensors: dict[str, Region]
+
+
+_ARRAYS = ("feature", "gradient", "weight", "random")
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    item = zipfile.ZipInfo(name, date_time=_EPOCH)
+    item.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(item, data)
+
+
+def _read_image(archive: zipfile.ZipFile, chip: Chip) -> Image:
+    blank = Image.blank(chip)
+    for name in _ARRAYS:
+        expected = getattr(blank, name)
+        array = np.lib.format.read_array(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
+        if array.shape != expected.shape or array.dtype != expected.dtype:
+            raise ProgramError(f"its {name} memory must be {expected.dtype}{list(expected.shape)}")
+        setattr(blank, name, array)
+    return blank
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
