@@ -1,7 +1,7 @@
 """The host's view of the chip: a 32-bit Wishbone address map of registers and memory windows.
 
-Byte address = region << REGION_SHIFT | offset. Elements lie as 16-bit halves, sign-extended, two in a bus word; a word of
-lanes takes a power of two of bytes, and so do the words of a bank, so that an address is cut into fields, never divided.
+Byte address = region << REGION_SHIFT | offset. Elements lie as 16-bit halves, sign-extended, two in a bus word; a word
+of lanes takes a power of two of bytes, and so do the words of a bank: an address is cut into fields, never divided.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ class Chip(_Model):
 
     @cached_property
     def weight_rows(self) -> int:
-        """Rows of the weight memory; a row is taps words, word t in bank t mod banks at depth row * beats + t div banks."""
+        """Rows of the weight memory; word t of a row lies in bank t mod banks, at row * beats + t div banks."""
         return self.bank_depth(self.weight_memory) // self.row_beats
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from arch.chip import Chip
+from arch.errors import InputError
 from arch.layout import Region, Store
 from arch.numerics import seeded
 
@@ -47,12 +48,12 @@ class Image:
         return self.store(region.store).reshape(-1)[region.indices(chip)]
 
     def write(self, region: Region, values: np.ndarray, chip: Chip) -> None:
-        """Set the region's integers. Raises `ValueError` if the shape differs or a value exceeds the word."""
+        """Set the region's integers. Raises `InputError` if the shape differs or a value exceeds the word."""
         values = np.asarray(values)
         if values.shape != region.shape:
-            raise ValueError(f"{region.name} must have shape {list(region.shape)}, not {list(values.shape)}")
+            raise InputError(f"{region.name} must have shape {list(region.shape)}, not {list(values.shape)}")
         if values.size and (values.max() > chip.largest or values.min() < -chip.largest - 1):
-            raise ValueError(f"{region.name} has values beyond {chip.word_bits} bits")
+            raise InputError(f"{region.name} has values beyond {chip.word_bits} bits")
         self.store(region.store).reshape(-1)[region.indices(chip)] = values
 
     def differences(self, other: Image) -> int:
@@ -64,10 +65,10 @@ class Image:
 def quantised(values: np.ndarray, fraction: int, chip: Chip, name: str = "values") -> np.ndarray:
     """`values` (float) as int16 integers with `fraction` fraction bits, rounded half up and saturated.
 
-    Raises `ValueError` naming `name` if a value is NaN or infinite.
+    Raises `InputError` naming `name` if a value is NaN or infinite.
     """
     values = np.asarray(values, dtype=np.float64)
     if not np.isfinite(values).all():
-        raise ValueError(f"{name} must be finite numbers, but holds NaN or infinity")
+        raise InputError(f"{name} must be finite numbers, but holds NaN or infinity")
     scaled = np.floor(np.ldexp(values, fraction) + 0.5)
     return np.clip(scaled, -chip.largest - 1, chip.largest).astype(np.int16)

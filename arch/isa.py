@@ -237,7 +237,7 @@ class Compute(Instruction):
 
 @dataclass(frozen=True, kw_only=True)
 class Loss(Instruction):
-    """Gradient of softmax cross-entropy: target[i] = softmax(source)[i] - (i == label), as `arch.softmax` defines it."""
+    """Gradient of softmax cross-entropy: target[i] = softmax(source)[i] - (i == label), as in `arch.softmax`."""
 
     opcode: Opcode = choice(Opcode, 4, "LOSS", Opcode.LOSS)
     space: Space = choice(Space, 1, "memory of the logits and the label; the gradient goes to the other one")

@@ -11,6 +11,7 @@ from itertools import combinations
 
 from arch import fields
 from arch.chip import Chip
+from arch.counts import map_words
 from arch.errors import InputError
 from arch.isa import (
     ENGINE_OF,
@@ -34,7 +35,6 @@ from arch.isa import (
     Traversal,
     mode_of,
 )
-from arch.counts import map_words
 from arch.timing import uses_rows, words_of, writes_rows
 from arch.traversal import blocks
 
@@ -262,7 +262,8 @@ def _overlap(a: range, b: range) -> bool:
 def largest_sum(compute: Compute, chip: Chip) -> int:
     """The largest magnitude that an accumulator with its base and rounding term can reach, whatever the words."""
     terms = {Reduction.BOTH: chip.multipliers, Reduction.TAPS: chip.taps, Reduction.NONE: 1}[compute.reduction]
-    if compute.reduction == Reduction.TAPS or compute.emission == Emission.POSITION and compute.reduction == Reduction.NONE:
+    summed = compute.emission == Emission.POSITION and compute.reduction == Reduction.NONE
+    if summed or compute.reduction == Reduction.TAPS:
         terms *= compute.iterations
     if compute.emission == Emission.END:
         positions = compute.height * compute.width
@@ -344,7 +345,7 @@ def _order_problems(streams: dict[Engine, list[Instruction]]) -> Iterator[str]:
 
 
 def _predecessors(streams: dict[Engine, list[Instruction]]) -> dict[tuple[Engine, int], dict[Engine, int]] | None:
-    """For each instruction, the last instruction of each engine that surely retired before it starts; None: deadlock."""
+    """For each instruction, the last one of each engine that surely retired before it starts; None: deadlock."""
     before: dict[tuple[Engine, int], dict[Engine, int]] = {}
     sent: dict[tuple[Engine, Engine], list[int]] = {(a, b): [] for a in Engine for b in Engine}
     done = dict.fromkeys(streams, 0)

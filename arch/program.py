@@ -70,7 +70,7 @@ class Program:
     tensors: dict[str, Region] = field(default_factory=dict)
 
     def stream(self, entry: str, engine: Engine) -> list[Instruction]:
-        """The instructions that `engine` runs from `entry`, HALT included. Raises `ProgramError` on an unknown entry."""
+        """The instructions that `engine` runs from `entry`, HALT included. Raises `ProgramError` if there is none."""
         first = self.first(entry, engine)
         stream = self.streams[engine]
         last = next((i for i in range(first, len(stream)) if isinstance(stream[i], Halt)), len(stream) - 1)
@@ -233,7 +233,7 @@ def write_whole(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from arch.image import Image
 from arch.isa import Engine, Instruction
@@ -12,12 +12,13 @@ from arch.legal import rounds_randomly, spaces
 MEMORIES = ("feature", "gradient", "weight", "random")
 
 
-class Retirement(NamedTuple):
+@dataclass(frozen=True)
+class Retirement:
     """One instruction's end.
 
-    `index` is the instruction's place in its engine's stream (from the program's first), `cycle` the cycle since start,
-    `counters` the engine's events so far in `Event` order, `digests` a CRC-32 of each of `MEMORIES` that the instruction
-    uses, 0 for the others, which the other engine may be writing.
+    `index` is the instruction's place in its engine's whole stream, `cycle` the cycle since start, `counters` the
+    engine's events so far in `Event` order, `digests` a CRC-32 of each of `MEMORIES` that the instruction uses, 0 for
+    the others, which the other engine may be writing.
     """
 
     engine: Engine

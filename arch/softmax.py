@@ -58,8 +58,8 @@ def probability(value, inverse, fraction):
 def probability_error(count: int) -> float:
     """A bound on |p - softmax| before the last rounding, for `count` logits.
 
-    A logit loses less than 2**-12 of a power in x and d * 2**-15 in LOG2E (d <= 12 matters: beyond it e is 0 or 1 step);
-    each e errs by at most 3 steps of 2**-16 (table, interpolation, last floor), and so does each term of the sum.
+    A logit loses less than 2**-12 of a power in x and d * 2**-15 in LOG2E (d <= 12 matters: beyond it e is 0 or a
+    step); each e errs by at most 3 steps of 2**-16 (table, interpolation, last floor), and so does each term of S.
     """
     relative = np.log(2) * (2.0**-12 + 12 * 2.0**-15)
     return relative + (3 + 3 * count) * 2.0**-ONE_BITS

@@ -1,4 +1,4 @@
-"""Third pass: how large each tensor becomes, seen in float64 on samples of the data."""
+"""Fourth pass: how large each tensor becomes, seen in float64 on samples of the data."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from compiler.network import NetworkError
 class Calibration:
     """Samples to calibrate on: `samples` [n, *input shape] float, `labels` [n] integers.
 
-    `steps` SGD steps are made in float64, in order and over again, and the largest magnitudes on the way are kept, so that
-    formats fit what training turns the tensors into. `steps` may be 0: then inference alone is observed.
+    For training, `steps` SGD steps are made in float64, in order and over again, and the largest magnitudes on the way
+    are kept, so that formats fit what training turns the tensors into; for inference, `steps` samples are run forward.
     """
 
     samples: np.ndarray
@@ -37,12 +37,13 @@ def observe(
     labels = np.asarray(calibration.labels)
     if "label" in graph.tensors and (labels.shape != (len(samples),) or labels.min() < 0):
         raise NetworkError(f"label: calibration needs {len(samples)} labels of at least 0")
+    trains = len(graph.operations) > graph.forward
     twin = FloatTwin(graph, parameters, learning_rate)
     largest = dict.fromkeys(graph.tensors, 2.0**-20)
     _keep(largest, twin.parameters)
     for step in range(max(calibration.steps, 1)):
         index = step % len(samples)
-        if calibration.steps:
+        if trains:
             twin.step(samples[index], int(labels[index]))
             _keep(largest, twin.parameters)
         else:

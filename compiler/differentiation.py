@@ -32,9 +32,7 @@ def differentiate(graph: Graph) -> Graph:
         raise NetworkError(f"{last.layer}: a ReLU must not stand between {last.layer} and the loss")
     training = Graph(graph.name, dict(graph.tensors), list(graph.operations), graph.forward, graph.logits)
     gradient = training.add(gradient_of(graph.logits), graph.tensors[graph.logits].shape, Role.GRADIENT)
-    training.operations.append(
-        Operation(Operator.LOSS_GRADIENT, "loss", "loss", (graph.logits, LABEL), gradient)
-    )
+    training.operations.append(Operation(Operator.LOSS_GRADIENT, "loss", "loss", (graph.logits, LABEL), gradient))
     for operation in reversed(graph.operations):
         gradient = _backward(training, operation, gradient)
     return training

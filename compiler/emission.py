@@ -63,7 +63,9 @@ class Streams:
             self.add(engine, Halt(), Step(layer="end", phase="halt"))
 
 
-def emit(operations: list[Operation], graph: Graph, regions: dict[str, Region], chip: Chip, numbers: Numbers) -> Streams:
+def emit(
+    operations: list[Operation], graph: Graph, regions: dict[str, Region], chip: Chip, numbers: Numbers
+) -> Streams:
     """The streams that run `operations` in order, HALTs included, tokens between the engines set."""
     emitter = _Emitter(graph, regions, chip, numbers)
     streams = Streams.empty()

@@ -43,7 +43,8 @@ class FloatTwin:
 
     def accuracy(self, samples: np.ndarray, labels: np.ndarray) -> float:
         """The share of samples whose largest logit is the label's."""
-        return float(np.mean([int(np.argmax(self.infer(s))) == label for s, label in zip(samples, labels, strict=True)]))
+        found = [int(np.argmax(self.infer(sample))) for sample in samples]
+        return float(np.mean(np.array(found) == labels))
 
     def _run(self, operation: Operation) -> None:
         values = [self.tensors[name] for name in operation.inputs]

@@ -1,7 +1,7 @@
-"""Fourth pass: fraction bits of every tensor, from its largest magnitude and from what the write-back can do.
+"""Fifth pass: fraction bits of every tensor, from its largest magnitude and from what the write-back can do.
 
 With fractions x of the input, w of the weights, y of the output, g of the gradient and a learning rate 2**-k:
-a sum has x + w fraction bits and is shifted right by x + w - y >= 0; a bias of fraction b is shifted left by x + w - b >= 0;
+a sum has x + w fraction bits and is shifted right by x + w - y >= 0; a bias of fraction b left by x + w - b >= 0;
 an update's sum has x + g + k fraction bits and is shifted by x + g + k - w >= 0, the old weight left by as much.
 """
 

@@ -1,4 +1,4 @@
-"""Fifth pass: how each tensor lies in memory, and whether the array has a way for each operation; words still unnumbered."""
+"""Third pass: how each tensor lies in memory, and whether the array has a way for each operation; no addresses yet."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def _check(operation: Operation, source: Tensor, weight: Tensor, chip: Chip, tra
         refuse(f"input channels must be at most {chip.lanes} (lanes), not {channels},")
     if operation.operator == Operator.CONV:
         if weight.shape[2] != chip.kernel:
-            refuse(f"kernel must be {chip.kernel} x {chip.kernel}, the window, not {weight.shape[2]} x {weight.shape[3]},")
+            window, given = f"{chip.kernel} x {chip.kernel}", f"{weight.shape[2]} x {weight.shape[3]}"
+            refuse(f"kernel must be {window}, the window, not {given},")
         if operation.padding >= chip.kernel:
             refuse(f"padding must be below {chip.kernel}, not {operation.padding},")
         if outputs > chip.lanes:

@@ -1,0 +1,80 @@
+"""A network as YAML: a name, an input shape, and a list of layers with the builder's own arguments.
+
+    name: small
+    input: [1, 8, 8]
+    layers:
+      - conv: {filters: 4, bias: true}
+      - relu
+      - dense: {outputs: 10}
+      - softmax_cross_entropy
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from compiler.network import Network, NetworkError
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Conv(_Model):
+    filters: int
+    kernel: int = 3
+    padding: int = 1
+    bias: bool = False
+    name: str = ""
+
+
+class _Dense(_Model):
+    outputs: int
+    bias: bool = False
+    name: str = ""
+
+
+class _ConvItem(_Model):
+    conv: _Conv
+
+
+class _DenseItem(_Model):
+    dense: _Dense
+
+
+class _Description(_Model):
+    name: str = Field(min_length=1, max_length=64)
+    input: Annotated[list[int], Field(min_length=1, max_length=3)]
+    layers: Annotated[
+        list[_ConvItem | _DenseItem | Literal["relu", "softmax_cross_entropy"]], Field(min_length=1, max_length=256)
+    ]
+
+
+def load_network(path: str | Path) -> Network:
+    """The network that a YAML file describes. Raises `NetworkError` naming every wrong field, or the wrong node."""
+    try:
+        data = yaml.safe_load(Path(path).read_text())
+        description = _Description.model_validate(data)
+    except OSError as error:
+        raise NetworkError(f"network {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise NetworkError(f"network {path}: not YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        places = {".".join(str(part) for part in item["loc"][:2]) or "file" for item in error.errors()}
+        raise NetworkError(
+            f"network {path}: wrong or missing: {', '.join(sorted(places))}; a network has name, input and layers "
+            "(conv: {filters}, relu, dense: {outputs}, softmax_cross_entropy)"
+        ) from None
+    network = Network(description.name, tuple(description.input))
+    for layer in description.layers:
+        if isinstance(layer, _ConvItem):
+            network.conv(**layer.conv.model_dump())
+        elif isinstance(layer, _DenseItem):
+            network.dense(**layer.dense.model_dump())
+        else:
+            getattr(network, layer)()
+    return network

@@ -1,0 +1,127 @@
+"""Program files: they come back whole, and refuse to be read otherwise."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arch.chip import Chip
+from arch.image import Image, quantised
+from arch.isa import Engine, Halt, Load
+from arch.layout import Kind, Region, Store, map_pitch
+from arch.program import Entry, Program, ProgramError, Step
+
+TINY = Chip.load("tiny")
+
+
+def program() -> Program:
+    image = Image.blank(TINY, seed=5)
+    image.weight[3, 2, 1] = -77
+    steps = {engine: [Step(layer="l", phase="p")] for engine in (Engine.ARRAY, Engine.VECTOR)}
+    steps[Engine.ARRAY] = steps[Engine.ARRAY] * 2
+    region = Region(name="x", store=Store.FEATURE, kind=Kind.VECTOR, base=4, shape=(5,), fraction=3)
+    return Program(
+        chip=TINY,
+        streams={Engine.ARRAY: [Load(row=2, count=3), Halt()], Engine.VECTOR: [Halt()]},
+        steps=steps,
+        entries={"main": Entry(start={"array": 0, "vector": 0})},
+        image=image,
+        inputs={"x": region},
+    )
+
+
+def test_it_comes_back_whole(tmp_path):
+    path = tmp_path / "a.tcl"
+    made = program()
+    made.save(path)
+    read = Program.load(path, TINY)
+    assert (read.chip, read.streams, read.steps) == (made.chip, made.streams, made.steps)
+    assert (read.entries, read.inputs) == (made.entries, made.inputs)
+    assert read.image.differences(made.image) == 0
+    again = tmp_path / "b.tcl"
+    read.save(again)
+    assert again.read_bytes() == path.read_bytes()
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["a.tcl", "b.tcl"]
+
+
+def test_another_chip_is_refused(tmp_path):
+    path = tmp_path / "a.tcl"
+    program().save(path)
+    with pytest.raises(ProgramError, match=r"built for chip tiny .* not for paper"):
+        Program.load(path, Chip.load("paper"))
+    Program.load(path, TINY.replace(name="other", clock_ns=1.0))
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_any_altered_or_missing_byte_is_seen(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("program") / "a.tcl"
+    program().save(path)
+    whole = bytearray(path.read_bytes())
+    if data.draw(st.booleans()):
+        whole[data.draw(st.integers(0, len(whole) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    else:
+        del whole[data.draw(st.integers(0, len(whole) - 1)) :]
+    path.write_bytes(bytes(whole))
+    with pytest.raises(ProgramError) as error:
+        Program.load(path)
+    assert "\n" not in str(error.value) and str(path) in str(error.value)
+
+
+def test_missing_and_foreign_files_are_refused(tmp_path):
+    with pytest.raises(ProgramError, match="No such file"):
+        Program.load(tmp_path / "none.tcl")
+    (tmp_path / "x.tcl").write_text("hello\n")
+    with pytest.raises(ProgramError, match="must begin with"):
+        Program.load(tmp_path / "x.tcl")
+
+
+def test_illegal_programs_are_refused():
+    bad = program()
+    bad.streams[Engine.ARRAY][0] = Load(row=169, count=3)
+    with pytest.raises(ProgramError, match="entry main: array 0: row must leave"):
+        bad.check()
+    far = program()
+    far.inputs["x"] = far.inputs["x"].model_copy(update={"base": 10_000})
+    with pytest.raises(ProgramError, match="beyond the end"):
+        far.check()
+    long = program()
+    long.streams[Engine.ARRAY] = [Load(count=1)] * 40 + [Halt()]
+    long.steps[Engine.ARRAY] = [Step(layer="l", phase="p")] * 41
+    with pytest.raises(ProgramError, match="41 instructions must fit"):
+        long.check()
+
+
+@given(st.sampled_from(list(Kind)), st.data())
+def test_elements_of_a_region_have_places_of_their_own(kind, data):
+    chip = Chip.load("wide")
+    lanes, side = st.integers(1, chip.lanes), st.just(chip.kernel)
+    few = st.integers(1, 6)
+    shapes = {
+        Kind.MAP: (few, few, lanes),
+        Kind.VECTOR: (st.integers(1, 50),),
+        Kind.FILTERS: (few, lanes, side, side),
+        Kind.CHANNELS: (lanes, few, side, side),
+        Kind.DENSE_MAP: (few, lanes, few, few),
+        Kind.DENSE_VECTOR: (few, st.integers(1, 150)),
+        Kind.BIAS: (st.integers(1, 100),),
+    }
+    shape = tuple(data.draw(extent) for extent in shapes[kind])
+    store = Store.FEATURE if kind in (Kind.MAP, Kind.VECTOR) else Store.WEIGHT
+    pitch = map_pitch(shape[1], chip) if kind == Kind.MAP else 0
+    region = Region(name="r", store=store, kind=kind, base=3, shape=shape, pitch=pitch, fraction=0)
+    places = region.indices(chip)
+    assert places.shape == shape
+    assert np.unique(places).size == places.size
+    image = Image.blank(chip)
+    values = np.arange(places.size).reshape(shape) % 2048
+    image.write(region, values, chip)
+    assert np.array_equal(image.read(region, chip), values)
+
+
+def test_quantising_rounds_half_up_saturates_and_refuses_nan():
+    found = quantised(np.array([0.5, -0.5, 1.5, 9.0, -9.0]), 0, Chip.load("paper"))
+    assert found.tolist() == [1, 0, 2, 9, -9]
+    assert quantised(np.array([9.0, -9.0]), 12, TINY).tolist() == [32767, -32768]
+    with pytest.raises(ValueError, match="w must be finite"):
+        quantised(np.array([np.nan]), 3, TINY, "w")

@@ -1,0 +1,116 @@
+"""The builder: shapes that follow, and refusals that name the node and the way out."""
+
+import numpy as np
+import pytest
+
+from arch.chip import Chip
+from compiler import Calibration, Network, NetworkError, Options, compile_network
+from compiler.description import load_network
+
+PAPER = Chip.load("paper")
+
+
+def small() -> Network:
+    return Network("small", (1, 6, 6)).conv(4, bias=True).relu().dense(3, bias=True).softmax_cross_entropy()
+
+
+def calibration(network: Network) -> Calibration:
+    rng = np.random.default_rng(0)
+    return Calibration(rng.uniform(0, 1, (8, *network.input_shape)), rng.integers(0, 3, 8), 16)
+
+
+def test_shapes_are_those_of_onnx():
+    assert small().shapes == {
+        "conv1.weight": (4, 1, 3, 3),
+        "conv1.bias": (4,),
+        "dense1.weight": (3, 144),
+        "dense1.bias": (3,),
+    }
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: Network("n", (0, 8, 8)), ["input of n", "(0, 8, 8)"]),
+        (lambda: Network("n", (1, 8, 8)).dense(4).conv(3), ["conv1", "map"]),
+        (lambda: Network("n", (1, 2, 2)).conv(3, padding=0), ["conv1", "2 x 2"]),
+        (lambda: Network("n", (1, 8, 8)).conv(0), ["conv1", "filters"]),
+        (lambda: Network("n", (1, 8, 8)).conv(4).softmax_cross_entropy(), ["loss", "logits"]),
+        (lambda: Network("n", (4,)).dense(3).softmax_cross_entropy().relu(), ["relu1", "ends the network"]),
+        (lambda: Network("n", (4,)).dense(3, name="a").dense(3, name="a"), ["a", "taken"]),
+        (lambda: Network("n", (1, 1023, 1023)).dense(1000).shapes, ["dense1.weight", "elements"]),
+    ],
+)
+def test_a_layer_that_does_not_follow_is_refused(build, words):
+    with pytest.raises(NetworkError) as error:
+        build()
+    assert "\n" not in str(error.value)
+    assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "words"),
+    [
+        (Network("n", (1, 8, 8)).relu().dense(3), Options(train=False), ["relu1", "must follow"]),
+        (Network("n", (1, 8, 8)).conv(9).dense(3), Options(train=False), ["conv1", "8 (lanes)", "9"]),
+        (Network("n", (9, 8, 8)).conv(2).dense(3), Options(train=False), ["conv1", "input channels"]),
+        (Network("n", (1, 8, 8)).conv(2, kernel=5).dense(3), Options(train=False), ["conv1", "3 x 3"]),
+        (Network("n", (1, 8, 8)).conv(2, padding=3).dense(3), Options(train=False), ["conv1", "padding"]),
+        (Network("n", (1, 8, 8)).dense(73), Options(train=False), ["dense1", "72"]),
+        (Network("n", (8, 100, 100)).conv(8).dense(3), Options(train=False), ["feature memory", "bytes too few"]),
+        (Network("n", (8, 60, 60)).dense(10), Options(train=False), ["dense1.weight", "weight memory", "bytes"]),
+        (small(), Options(learning_rate=0.03), ["learning_rate", "power of two", "0.015625", "0.03125"]),
+        (small(), Options(learning_rate=2.0), ["learning_rate", "2.0"]),
+        (Network("n", (4,)).dense(3), Options(), ["training needs a loss"]),
+        (Network("n", (4,)).dense(3).relu().softmax_cross_entropy(), Options(), ["dense1", "ReLU"]),
+    ],
+)
+def test_what_the_chip_cannot_do_is_refused_by_name(network, options, words):
+    with pytest.raises(NetworkError) as error:
+        compile_network(network, PAPER, network.initial(0), calibration(network), options)
+    assert "\n" not in str(error.value)
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_parameters_must_be_whole_and_finite():
+    network = small()
+    good = network.initial(0)
+    for change, word in (
+        ({"conv1.weight": good["conv1.weight"] * np.nan}, "NaN"),
+        ({"conv1.weight": good["conv1.weight"][:2]}, "shape"),
+        ({"conv9.weight": np.zeros(3)}, "no such parameter"),
+    ):
+        with pytest.raises(NetworkError, match=word):
+            compile_network(network, PAPER, {**good, **change}, calibration(network))
+    with pytest.raises(NetworkError, match="missing"):
+        compile_network(network, PAPER, {}, calibration(network))
+
+
+def test_samples_must_be_whole_and_finite():
+    network = small()
+    good = calibration(network)
+    for samples, labels, word in (
+        (good.samples[:, :, :5], good.labels, "shape"),
+        (good.samples * np.inf, good.labels, "finite"),
+        (good.samples, good.labels[:2], "labels"),
+    ):
+        with pytest.raises(NetworkError, match=word):
+            compile_network(network, PAPER, network.initial(0), Calibration(samples, labels, 8))
+
+
+def test_a_description_builds_the_same_network(tmp_path):
+    path = tmp_path / "net.yaml"
+    path.write_text(
+        "name: small\ninput: [1, 6, 6]\nlayers:\n  - conv: {filters: 4, bias: true}\n  - relu\n"
+        "  - dense: {outputs: 3, bias: true}\n  - softmax_cross_entropy\n"
+    )
+    assert load_network(path).layers == small().layers
+
+
+@pytest.mark.parametrize("text", ["", "[1", "name: x\ninput: [1]\nlayers: [pool]\n", "name: 3\ninput: a\nlayers: []\n"])
+def test_a_wrong_description_is_one_line(tmp_path, text):
+    path = tmp_path / "net.yaml"
+    path.write_text(text)
+    with pytest.raises(NetworkError) as error:
+        load_network(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
