@@ -85,6 +85,14 @@ def memory_words(chip: Chip, space: Space) -> int:
     return chip.feature_words if space == Space.FEATURE else chip.gradient_words
 
 
+def _map_problems(name: str, space: Space, span: range, size: tuple[int, int, int], chip: Chip) -> Iterator[str]:
+    height, width, pitch = size
+    if height > 1 and pitch < width:
+        yield f"the pitch of {name} must be at least its width {width}, not {pitch}"
+        return
+    yield from _span_problems(name, space, span, chip)
+
+
 def _span_problems(name: str, space: Space, span: range, chip: Chip) -> Iterator[str]:
     if span.stop > memory_words(chip, space):
         yield (
@@ -184,13 +192,17 @@ def target_span(compute: Compute, chip: Chip) -> range | None:
 
 def _operand_problems(compute: Compute, chip: Chip) -> Iterator[str]:
     source = source_span(compute)
+    height, width = compute.height, compute.width
     if source is not None:
-        yield from _span_problems("source", compute.source_space, source, chip)
+        window = compute.moving == Moving.WINDOW
+        extents = (compute.source_height, compute.source_width) if window else (height, width)
+        size = (*extents, compute.source_pitch)
+        yield from _map_problems("source", compute.source_space, source, size, chip)
     if compute.moving == Moving.WINDOW:
         yield from _window_problems(compute, chip)
     if compute.stationary == Stationary.PIXEL:
-        span = map_span(compute.pixel, compute.height, compute.width, compute.pixel_pitch)
-        yield from _span_problems("pixel", compute.pixel_space, span, chip)
+        span = map_span(compute.pixel, height, width, compute.pixel_pitch)
+        yield from _map_problems("pixel", compute.pixel_space, span, (height, width, compute.pixel_pitch), chip)
         if source is not None and compute.pixel_space == compute.source_space:
             yield "pixel_space must differ from source_space: each has one port"
     if uses_rows(compute) or writes_rows(compute):
@@ -235,7 +247,9 @@ def _emission_problems(compute: Compute, chip: Chip) -> Iterator[str]:
         yield "base must be NONE for blocks of words"
     target = target_span(compute, chip)
     assert target is not None
-    yield from _span_problems("target", compute.target_space, target, chip)
+    pitch = compute.target_pitch if compute.emission == Emission.POSITION else compute.width
+    size = (compute.height, compute.width, pitch)
+    yield from _map_problems("target", compute.target_space, target, size, chip)
     source = source_span(compute)
     if source is not None and compute.source_space == compute.target_space and _overlap(source, target):
         yield "target must not overlap the source: words would be read after they are replaced"
@@ -248,7 +262,8 @@ def _mask_problems(compute: Compute, chip: Chip) -> Iterator[str]:
         yield "mask must be 0 where words are emitted at the end"
         return
     span = map_span(compute.mask_source, compute.height, compute.width, compute.mask_pitch)
-    yield from _span_problems("mask_source", compute.mask_space, span, chip)
+    size = (compute.height, compute.width, compute.mask_pitch)
+    yield from _map_problems("mask_source", compute.mask_space, span, size, chip)
     if compute.mask_space == compute.target_space:
         yield "mask_space must differ from target_space: each has one port"
     if source_span(compute) is not None and compute.mask_space == compute.source_space:
@@ -316,6 +331,8 @@ def stream_problems(streams: dict[Engine, list[Instruction]], chip: Chip) -> Ite
                 yield f"{where}: {instruction.opcode.name} does not run on the {engine.name.lower()} engine"
             if isinstance(instruction, Halt) != (index == len(stream) - 1):
                 yield f"{where}: HALT must be the last instruction and only that"
+            if (instruction.wait | instruction.signal) >> engine & 1:
+                yield f"{where}: an engine must not wait for or signal itself"
             for problem in problems(instruction, chip):
                 yield f"{where}: {problem}"
     yield from _order_problems(streams)
