@@ -1,0 +1,44 @@
+"""Held-out accuracy on real digits, on the chip and in float64 by the same recipe; prints JSON.
+
+    python benchmarks/accuracy.py [--seeds 5] [--epochs 20] [--chip paper]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+import numpy as np
+
+from arch.chip import Chip
+from tinycl.data import digits
+from tinycl.networks import digits_network
+from tinycl.training import Recipe, train_both
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=Recipe().epochs)
+    parser.add_argument("--chip", default="paper")
+    arguments = parser.parse_args()
+    data, chip, recipe = digits(), Chip.load(arguments.chip), Recipe(epochs=arguments.epochs)
+    chips, twins = [], []
+    for seed in range(arguments.seeds):
+        trained = train_both(digits_network(), chip, data, seed, recipe)
+        chips.append(100 * trained.chip[-1])
+        twins.append(100 * trained.float64[-1])
+        print(f"seed {seed}: chip {chips[-1]:.2f} %, float64 {twins[-1]:.2f} %", file=sys.stderr)
+    result = {
+        "chip_percent": round(float(np.mean(chips)), 3),
+        "float64_percent": round(float(np.mean(twins)), 3),
+        "difference_points": round(float(np.mean(twins) - np.mean(chips)), 3),
+        "chip_by_seed": [round(value, 3) for value in chips],
+        "float64_by_seed": [round(value, 3) for value in twins],
+    }
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

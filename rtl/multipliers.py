@@ -1,0 +1,131 @@
+"""The T x L multipliers: operands routed (X), products reduced (P)."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.chip import Chip
+from arch.isa import MODES, Compute, Moving, Reduction, Route, Stationary
+from rtl.instruction import instruction_layout
+from rtl.words import product_bits, row_of, sum_bits, word_of
+
+
+def reduced_layout(chip: Chip) -> data.StructLayout:
+    """What P makes of the products: the sum of all, L sums over taps, and the products themselves, perhaps negated."""
+    return data.StructLayout(
+        {
+            "both": signed(sum_bits(chip, chip.multipliers)),
+            "lanes": data.ArrayLayout(signed(sum_bits(chip, chip.taps)), chip.lanes),
+            "cells": data.ArrayLayout(data.ArrayLayout(signed(sum_bits(chip, 1)), chip.lanes), chip.taps),
+        }
+    )
+
+
+class Multipliers(wiring.Component):
+    """`enable` is a step: `products` are there in the next cycle, where `reduce` makes `reduced` of them a cycle later.
+
+    `tap`, `lane` are the step's iteration, j div L and j mod L.
+    """
+
+    def __init__(self, chip: Chip):
+        self._chip = chip
+        super().__init__(
+            {
+                "compute": In(instruction_layout(Compute)),
+                "enable": In(1),
+                "reduce": In(1),
+                "tap": In(range(chip.taps)),
+                "lane": In(range(max(2, chip.lanes))),
+                "window": In(row_of(chip)),
+                "kernel": In(row_of(chip)),
+                "row": In(row_of(chip)),
+                "pixel": In(word_of(chip)),
+                "reduced": Out(reduced_layout(chip)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        taps, lanes = self._chip.taps, self._chip.lanes
+        moving, stationary = self._sources(m)
+        compute = self.compute
+        moving = self._routed(m, moving, compute.moving_route, {mode.moving_route for mode in MODES.values()})
+        routes = {mode.stationary_route for mode in MODES.values()}
+        stationary = self._routed(m, stationary, compute.stationary_route, routes)
+        shape = signed(product_bits(self._chip))
+        products = [
+            [Signal(shape, name=f"product{t}_{lane}", reset_less=True) for lane in range(lanes)] for t in range(taps)
+        ]
+        with m.If(self.enable):
+            m.d.sync += [
+                products[t][lane].eq(moving[t][lane] * stationary[t][lane])
+                for t in range(taps)
+                for lane in range(lanes)
+            ]
+        self._reduce(m, products)
+        return m
+
+    def _sources(self, m: Module):
+        """The T x L values that each operand is routed from."""
+        moving, stationary = Signal(row_of(self._chip)), Signal(row_of(self._chip))
+        with m.Switch(self.compute.moving):
+            with m.Case(Moving.WINDOW, Moving.BLOCK):
+                m.d.comb += moving.eq(self.window)
+            with m.Case(Moving.VECTOR):
+                m.d.comb += moving.eq(self.kernel)
+            with m.Case(Moving.ONE):
+                m.d.comb += [moving[t][lane].eq(1) for t in range(self._chip.taps) for lane in range(self._chip.lanes)]
+            with m.Case(Moving.UNIT):
+                m.d.comb += [moving[0][lane].eq(1) for lane in range(self._chip.lanes)]
+        with m.Switch(self.compute.stationary):
+            with m.Case(Stationary.STREAM):
+                m.d.comb += stationary.eq(self.row)
+            with m.Case(Stationary.PIXEL):
+                m.d.comb += stationary[0].eq(self.pixel)
+            with m.Default():
+                m.d.comb += stationary.eq(self.kernel)
+        return moving, stationary
+
+    def _routed(self, m: Module, source, route, routes: set[Route]):
+        """The T x L operands that `route`, one of `routes`, makes of `source`."""
+        taps, lanes = self._chip.taps, self._chip.lanes
+        routed = Signal(row_of(self._chip))
+        with m.Switch(route):
+            if Route.LANE in routes:
+                with m.Case(Route.LANE):
+                    m.d.comb += [routed[t].eq(source[0]) for t in range(taps)]
+            if Route.TAP in routes:
+                with m.Case(Route.TAP):
+                    for t in range(taps):
+                        chosen = Signal(signed(self._chip.word_bits))
+                        m.d.comb += chosen.eq(source[t][self.lane])
+                        m.d.comb += [routed[t][lane].eq(chosen) for lane in range(lanes)]
+            with m.Case(Route.SCALAR):
+                scalar = Signal(signed(self._chip.word_bits))
+                m.d.comb += scalar.eq(source[self.tap][self.lane])
+                m.d.comb += [routed[t][lane].eq(scalar) for t in range(taps) for lane in range(lanes)]
+            with m.Default():
+                m.d.comb += routed.eq(source)
+        return routed
+
+    def _reduce(self, m: Module, products: list[list[Signal]]) -> None:
+        taps, lanes, negate = self._chip.taps, self._chip.lanes, self.compute.negate
+        sums = [Signal(signed(sum_bits(self._chip, taps)), name=f"sum{lane}") for lane in range(lanes)]
+        both = Signal(signed(sum_bits(self._chip, taps * lanes)))
+        m.d.comb += [sums[lane].eq(sum(products[t][lane] for t in range(taps))) for lane in range(lanes)]
+        m.d.comb += both.eq(sum(sums))
+        reduced = Signal(reduced_layout(self._chip), reset_less=True)
+        m.d.comb += self.reduced.eq(reduced)
+        with m.If(self.reduce):
+            with m.Switch(self.compute.reduction):
+                with m.Case(Reduction.BOTH):
+                    m.d.sync += reduced.both.eq(Mux(negate, -both, both))
+                with m.Case(Reduction.TAPS):
+                    m.d.sync += [reduced.lanes[lane].eq(Mux(negate, -sums[lane], sums[lane])) for lane in range(lanes)]
+                with m.Default():
+                    for t in range(taps):
+                        for lane in range(lanes):
+                            product = products[t][lane]
+                            m.d.sync += reduced.cells[t][lane].eq(Mux(negate, -product, product))

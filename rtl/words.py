@@ -1,0 +1,33 @@
+"""Shapes of data: words of lanes, rows of words, and accumulators."""
+
+from __future__ import annotations
+
+from amaranth.hdl import signed
+from amaranth.lib import data
+
+from arch.chip import Chip
+
+
+def word_of(chip: Chip) -> data.ArrayLayout:
+    """A memory word: `lanes` signed elements of `word_bits` bits."""
+    return data.ArrayLayout(signed(chip.word_bits), chip.lanes)
+
+
+def words_of(chip: Chip, count: int) -> data.ArrayLayout:
+    """`count` memory words."""
+    return data.ArrayLayout(word_of(chip), count)
+
+
+def row_of(chip: Chip) -> data.ArrayLayout:
+    """A weight row, a window or a kernel: `taps` words."""
+    return words_of(chip, chip.taps)
+
+
+def product_bits(chip: Chip) -> int:
+    """Bits of an exact signed product of two elements."""
+    return 2 * chip.word_bits
+
+
+def sum_bits(chip: Chip, terms: int) -> int:
+    """Bits of a signed sum of `terms` products, negated or not."""
+    return product_bits(chip) + terms.bit_length()

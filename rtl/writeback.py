@@ -1,0 +1,277 @@
+"""Write-back: emission and rounding (B), ReLU, mask and narrowing (S), writing (W)."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.chip import Chip
+from arch.fields import ROW_BITS
+from arch.isa import Base, Compute, Emission, Overflow, Reduction, Traversal
+from arch.numerics import RANDOM_BITS, seeded
+from rtl.accumulators import cells_of
+from rtl.address import PAIR
+from rtl.instruction import instruction_layout, writes_rows
+from rtl.memory import count_ones
+from rtl.rounder import Addend, advanced, narrowed, rounded
+from rtl.walker import Cursor, Move, Walker
+from rtl.words import row_of, word_of, words_of
+
+
+def random_port(chip: Chip) -> wiring.Signature:
+    """The host's access to the state of rounder (`tap`, `lane`), read in the same cycle."""
+    return wiring.Signature(
+        {
+            "tap": Out(range(chip.taps)),
+            "lane": Out(range(max(2, chip.lanes))),
+            "write": Out(1),
+            "value": Out(RANDOM_BITS),
+            "state": In(RANDOM_BITS),
+        }
+    )
+
+
+class WriteBack(wiring.Component):
+    """Turns accumulators into words of a map or a weight row.
+
+    `emit`, in the cycle before B, announces `count` words (1 to T) or a row; `final` that the instruction ends with
+    their last write. In B: `tap` is the word's index, `cells` the bank's accumulators, `bias` the bias register's word,
+    `row` the row that is replaced. `row_write` has a bit a bank. `done` is the instruction's last write.
+    """
+
+    def __init__(self, chip: Chip):
+        self._chip = chip
+        count = range(chip.taps + 1)
+        super().__init__(
+            {
+                "start": In(1),
+                "compute": In(instruction_layout(Compute)),
+                "emit": In(1),
+                "count": In(count),
+                "final": In(1),
+                "tap": Out(range(chip.taps)),
+                "cells": In(cells_of(chip)),
+                "bias": In(word_of(chip)),
+                "row": In(row_of(chip)),
+                "mask_read": Out(1),
+                "mask_address": Out(PAIR),
+                "mask": In(word_of(chip)),
+                "write": Out(1),
+                "address": Out(PAIR),
+                "value": Out(word_of(chip)),
+                "row_write": Out(chip.weight_memory.banks),
+                "row_place": Out(ROW_BITS),
+                "row_value": Out(words_of(chip, chip.weight_memory.banks)),
+                "done": Out(1),
+                "rounded_word": Out(1),
+                "rounded_row": Out(1),
+                "saturations": Out(range(chip.multipliers + 1)),
+                "lost_updates": Out(range(chip.multipliers + 1)),
+                "random": In(random_port(chip)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        self._rows = Signal()
+        m.d.comb += self._rows.eq(writes_rows(self.compute))
+        active, last = self._emission(m)
+        results, cells = self._round(m, active)
+        self._narrow(m, active, last, results, cells)
+        return m
+
+    def _emission(self, m: Module) -> tuple[Signal, Value]:
+        """B's state: whether a word or row is emitted in this cycle, and whether it is the instruction's last."""
+        active, count, final, last_word = Signal(), Signal.like(self.count), Signal(), Signal()
+        m.d.comb += last_word.eq(self.tap + 1 == count)
+        with m.If(self.start):
+            m.d.sync += active.eq(0)
+        with m.Elif(self.emit):
+            m.d.sync += [active.eq(1), self.tap.eq(0), count.eq(self.count), final.eq(self.final)]
+        with m.Elif(active):
+            m.d.sync += [active.eq(~last_word), self.tap.eq(Mux(last_word, 0, self.tap + 1))]
+        return active, active & last_word & final
+
+    def _round(self, m: Module, active: Signal):
+        """The rounders and their random states; the T x L registered results, and the cells that they are made of."""
+        chip, compute = self._chip, self.compute
+        m.submodules.addend = addend = Addend(chip)
+        m.d.comb += [addend.shift.eq(compute.shift), addend.rounding.eq(compute.rounding)]
+        states = self._states(m, active & addend.random)
+        shape = signed(chip.accumulator_bits)
+        results = [
+            [Signal(shape, name=f"result{t}_{lane}", reset_less=True) for lane in range(chip.lanes)]
+            for t in range(chip.taps)
+        ]
+        cells = [[self._cell(m, t, lane) for lane in range(chip.lanes)] for t in range(chip.taps)]
+        bases = self._bases(m)
+        for t in range(chip.taps):
+            with m.If(active if t == 0 else active & self._rows):
+                for lane in range(chip.lanes):
+                    value = rounded(
+                        m, chip, cells[t][lane], bases[t][lane], states[t][lane], addend, compute.base_shift
+                    )
+                    m.d.sync += results[t][lane].eq(value)
+        return results, cells
+
+    def _cell(self, m: Module, t: int, lane: int):
+        """What rounder (t, lane) takes: of tap 0 the cells of word `tap`, where those beyond the iterations are 0."""
+        if t:
+            return self.cells[t][lane]
+        cell = Signal(signed(self._chip.accumulator_bits), name=f"cell0_{lane}")
+        beyond = self.tap * self._chip.lanes + lane >= self.compute.iterations
+        with m.If((self.compute.reduction != Reduction.BOTH) | ~beyond):
+            with m.Switch(self.tap):
+                for tap in range(self._chip.taps):
+                    with m.Case(tap):
+                        m.d.comb += cell.eq(self.cells[tap][lane])
+        return cell
+
+    def _bases(self, m: Module):
+        bases = Signal(row_of(self._chip))
+        with m.Switch(self.compute.base):
+            with m.Case(Base.BIAS):
+                m.d.comb += bases[0].eq(self.bias)
+            with m.Case(Base.ROW):
+                m.d.comb += bases.eq(self.row)
+        return bases
+
+    def _states(self, m: Module, advances) -> list[list[Signal]]:
+        """The generators: a rounder's advances when it rounds; the host reads and writes them one by one."""
+        chip, port = self._chip, self.random
+        seeds = seeded(1, chip.taps, chip.lanes)
+        states = [
+            [Signal(RANDOM_BITS, init=int(seeds[t, lane]), name=f"state{t}_{lane}") for lane in range(chip.lanes)]
+            for t in range(chip.taps)
+        ]
+        for t in range(chip.taps):
+            for lane in range(chip.lanes):
+                state = states[t][lane]
+                here = (port.tap == t) & (port.lane == lane)
+                with m.If(port.write & here):
+                    m.d.sync += state.eq(port.value)
+                with m.Elif(advances if t == 0 else advances & self._rows):
+                    m.d.sync += state.eq(advanced(m, state))
+        with m.Switch(Cat(port.lane, port.tap)):
+            for t in range(chip.taps):
+                for lane in range(chip.lanes):
+                    with m.Case(t << len(port.lane) | lane):
+                        m.d.comb += port.state.eq(states[t][lane])
+        return states
+
+    def _narrow(self, m: Module, active, last, results, cells) -> None:
+        """S: ReLU, mask, saturation or wrapping; W: a word, or a row's beats."""
+        chip, compute = self._chip, self.compute
+        word_active, row_active, s_last = Signal(), Signal(), Signal()
+        m.d.sync += [
+            word_active.eq(active & ~self._rows & ~self.start),
+            row_active.eq(active & self._rows & ~self.start),
+            s_last.eq(last),
+        ]
+        m.d.comb += [self.rounded_word.eq(word_active), self.rounded_row.eq(row_active)]
+        wraps = compute.overflow == Overflow.WRAP
+        unfit_words, words = self._words(m, results, wraps)
+        unfit_row, lost, row = self._row(m, active, results, cells, wraps)
+        m.d.comb += [
+            self.saturations.eq(Mux(row_active, unfit_row, Mux(word_active, unfit_words, 0))),
+            self.lost_updates.eq(Mux(row_active, lost, 0)),
+        ]
+        write_last = Signal()
+        m.d.sync += [self.write.eq(word_active & ~self.start), write_last.eq(s_last)]
+        with m.If(word_active):
+            m.d.sync += [self.value[lane].eq(words[lane]) for lane in range(chip.lanes)]
+        self._addresses(m, active, word_active)
+        row_done = self._write_row(m, row_active, row, write_last)
+        m.d.comb += self.done.eq((self.write & write_last) | row_done)
+
+    def _words(self, m: Module, results, wraps):
+        """The word in S, and how many of its lanes did not fit."""
+        words, unfits = [], []
+        for lane in range(self._chip.lanes):
+            value = Signal(signed(self._chip.accumulator_bits), name=f"value{lane}")
+            kept = ~(self.compute.relu & (results[0][lane] < 0)) & ~(self.compute.mask & (self.mask[lane] <= 0))
+            m.d.comb += value.eq(Mux(kept, results[0][lane], 0))
+            word, unfit = narrowed(value, self._chip.word_bits, wraps)
+            words.append(word)
+            unfits.append(unfit)
+        return count_ones(Cat(*unfits)), words
+
+    def _row(self, m: Module, active, results, cells, wraps):
+        """The row in S; how many of its values did not fit, and how many updates were lost."""
+        chip = self._chip
+        old, row = Signal(row_of(chip), reset_less=True), Signal(row_of(chip))
+        unfits, lost = Signal(chip.multipliers), Signal(chip.multipliers)
+        moved = Signal(chip.multipliers, reset_less=True)
+        with m.If(active & self._rows):
+            m.d.sync += old.eq(self.row)
+            m.d.sync += moved.eq(Cat(cells[t][lane] != 0 for t in range(chip.taps) for lane in range(chip.lanes)))
+        for t in range(chip.taps):
+            for lane in range(chip.lanes):
+                i = t * chip.lanes + lane
+                word, unfit = narrowed(results[t][lane], chip.word_bits, wraps)
+                m.d.comb += [
+                    row[t][lane].eq(word),
+                    unfits[i].eq(unfit),
+                    lost[i].eq(moved[i] & ~unfit & (row[t][lane] == old[t][lane])),
+                ]
+        return count_ones(unfits), count_ones(lost), row
+
+    def _addresses(self, m: Module, active, word_active) -> None:
+        """Addresses of emitted words and their masks; words at the end of a nest lie one after another."""
+        compute = self.compute
+        m.submodules.walker = walker = Walker()
+        m.submodules.target = target = Cursor(self._chip)
+        m.submodules.masks = masks = Cursor(self._chip)
+        advance = active & ~self._rows
+        m.d.comb += [
+            walker.start.eq(self.start),
+            walker.advance.eq(advance),
+            walker.snake.eq(compute.traversal == Traversal.SNAKE),
+            walker.height.eq(compute.height),
+            walker.width.eq(compute.width),
+            target.first.eq(compute.target),
+            target.pitch.eq(compute.target_pitch),
+            masks.first.eq(compute.mask_source),
+            masks.pitch.eq(compute.mask_pitch),
+            self.mask_read.eq(advance & compute.mask),
+            self.mask_address.eq(masks.address),
+        ]
+        for cursor in (target, masks):
+            m.d.comb += [
+                cursor.start.eq(self.start),
+                cursor.advance.eq(advance),
+                cursor.move.eq(Mux(compute.emission == Emission.END, Move.RIGHT, walker.move)),
+            ]
+        address = Signal(PAIR)
+        with m.If(advance):
+            m.d.sync += address.eq(target.address)
+        with m.If(word_active):
+            m.d.sync += self.address.eq(address)
+
+    def _write_row(self, m: Module, row_active, row, write_last):
+        """W of a row: its beats on successive cycles; whether this is the instruction's last one."""
+        chip = self._chip
+        beats, banks = chip.row_beats, chip.weight_memory.banks
+        store, beat, busy = Signal(row_of(chip), reset_less=True), Signal(range(max(2, beats))), Signal()
+        last_beat = beat == beats - 1
+        row_last = Signal()
+        with m.If(row_active):
+            m.d.sync += store.eq(row)
+        with m.If(self.start):
+            m.d.sync += [busy.eq(0), beat.eq(0), self.row_place.eq(self.compute.row * beats)]
+        with m.Else():
+            m.d.sync += busy.eq(row_active | (busy & ~last_beat))
+            with m.If(busy):
+                m.d.sync += [self.row_place.eq(self.row_place + 1), beat.eq(Mux(last_beat, 0, beat + 1))]
+        with m.If(busy):
+            with m.Switch(beat):
+                for i in range(beats):
+                    with m.Case(i):
+                        words = min(banks, chip.taps - i * banks)
+                        m.d.comb += self.row_write.eq((1 << words) - 1)
+                        m.d.comb += [self.row_value[b].eq(store[i * banks + b]) for b in range(words)]
+        # `write_last` passes W's first beat; it stays for the others.
+        with m.If(busy):
+            m.d.sync += row_last.eq((write_last | row_last) & ~last_beat)
+        return busy & last_beat & (write_last | row_last)

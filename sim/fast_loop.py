@@ -1,0 +1,117 @@
+"""The one compiled call: all instructions of an entry, over and over, on one image of the memories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from sim import fast_dense, fast_window
+from sim.fast_load import load_registers
+from sim.fast_loss import write_loss
+from sim.fast_table import KINDS
+from sim.fast_vectors import OPTIONS, compiled, word_at
+from sim.sources import version
+
+_LOAD, _LOSS = KINDS.index("load"), KINDS.index("loss")
+_CONVOLUTION = KINDS.index("convolution")
+_CONVOLUTION_BY_CHANNEL = KINDS.index("convolution_by_channel")
+_CONVOLUTION_WEIGHTS = KINDS.index("convolution_weights")
+_CONVOLUTION_WEIGHTS_BY_CHANNEL = KINDS.index("convolution_weights_by_channel")
+_CONVOLUTION_BIAS = KINDS.index("convolution_bias")
+_DENSE = KINDS.index("dense")
+_DENSE_INPUT = KINDS.index("dense_input")
+_DENSE_WEIGHTS = KINDS.index("dense_weights")
+_DENSE_BIAS = KINDS.index("dense_bias")
+
+
+class Regions(NamedTuple):
+    """Regions that are copied to or from the memories at each step, one after another.
+
+    `segments` int64[regions, 3]: memory (0 feature, 1 gradient, 2 weight), elements, address of int16 data; `places`
+    int64: for each element of each region its place in the memory's flat array.
+    """
+
+    segments: np.ndarray
+    places: np.ndarray
+
+
+@compiled
+def _give(inputs, memories, sample):
+    """Copy a sample of each input into its memory."""
+    first = 0
+    for i in range(inputs.segments.shape[0]):
+        store, count, address = inputs.segments[i]
+        memory = memories.weight if store == 2 else memories.gradient if store == 1 else memories.feature
+        for k in range(count):
+            memory[inputs.places[first + k]] = word_at(address, sample * count + k)
+        first += count
+
+
+@compiled
+def _take(outputs, memories, collected):
+    """Copy all outputs from their memories."""
+    first = 0
+    for i in range(outputs.segments.shape[0]):
+        store, count, _ = outputs.segments[i]
+        memory = memories.weight if store == 2 else memories.gradient if store == 1 else memories.feature
+        for k in range(count):
+            collected[first + k] = memory[outputs.places[first + k]]
+        first += count
+
+
+# written out in the loop: a function of its own, it would be optimised twice with all that it calls
+@njit(**OPTIONS, inline="always")
+def _execute(op, sizes, memories, scratch):
+    """Execute one instruction. Returns values that did not fit, updates lost."""
+    kind = op.kind
+    if kind == _CONVOLUTION:
+        return fast_window.convolve(op, sizes, memories, scratch, False), 0
+    if kind == _CONVOLUTION_BY_CHANNEL:
+        return fast_window.convolve(op, sizes, memories, scratch, True), 0
+    if kind == _CONVOLUTION_WEIGHTS:
+        return fast_window.update_kernels(op, sizes, memories, scratch, False)
+    if kind == _CONVOLUTION_WEIGHTS_BY_CHANNEL:
+        return fast_window.update_kernels(op, sizes, memories, scratch, True)
+    if kind == _CONVOLUTION_BIAS:
+        return fast_window.update_biases(op, sizes, memories, scratch)
+    if kind == _DENSE:
+        return fast_dense.multiply(op, sizes, memories, scratch), 0
+    if kind == _DENSE_INPUT:
+        return fast_dense.multiply_transposed(op, sizes, memories, scratch), 0
+    if kind == _DENSE_WEIGHTS:
+        return fast_dense.update_weights(op, sizes, memories, scratch)
+    if kind == _DENSE_BIAS:
+        return fast_dense.update_biases(op, sizes, memories, scratch)
+    if kind == _LOSS:
+        return write_loss(op, sizes, memories, scratch), 0
+    if kind == _LOAD:
+        load_registers(op, sizes, memories)
+    return 0, 0
+
+
+@cache
+def loop() -> Callable:
+    """The compiled loop: (sizes, table, memories, scratch, inputs, order, outputs, collected, counted).
+
+    Runs the `ROW`s of `table` once for each sample in `order` (int64), copying the inputs before and the outputs after,
+    into collected[step] (int16; no outputs: empty); adds SATURATIONS and LOST_UPDATES to counted, int64[rows, 2].
+    """
+    mark = version("fast")
+
+    @njit(**OPTIONS, cache=True, nogil=True)
+    def run(sizes, table, memories, scratch, inputs, order, outputs, collected, counted):
+        for step in range(order.size):
+            _give(inputs, memories, order[step])
+            for i in range(table.size):
+                saturations, lost = _execute(table[i], sizes, memories, scratch)
+                counted[i, 0] += saturations
+                counted[i, 1] += lost
+            if outputs.segments.shape[0]:
+                _take(outputs, memories, collected[step])
+        return mark
+
+    return run

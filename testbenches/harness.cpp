@@ -1,0 +1,118 @@
+// Plays a script of bus transactions on the chip, with nothing between it and the model, and measures a part of it.
+//
+//   harness SCRIPT REPLY
+//
+// A line of SCRIPT is `kind address word`, hexadecimal; the lowest digit of `kind` says what is done, the next one is
+// the transaction's `sel`:
+//   0  read the bus word at the byte address; its four bytes go to REPLY
+//   1  write the word
+//   2  wait for the interrupt, `word` cycles at most
+//   3  begin measuring
+//   4  end measuring
+// What was measured is printed as JSON: clock cycles and wall-clock seconds.
+#include <chrono>
+#include <cinttypes>
+#include <cstdint>
+#include <cstdio>
+#include <vector>
+
+#include "Vtop.h"
+#include "verilated.h"
+
+// Verilator's names of the ports: ___05F is __, and __SYM__ marks a word that C++ compilers may reserve.
+
+namespace {
+
+struct Line {
+    uint32_t kind, address, word;
+};
+
+Vtop top;
+uint64_t cycles = 0;
+
+void clock_once() {
+    top.clk = 0;
+    top.eval();
+    top.clk = 1;
+    top.eval();
+    ++cycles;
+}
+
+uint32_t transact(const Line& line) {
+    top.bus___05Fadr = line.address >> 2;
+    top.bus___05Fdat_w = line.word;
+    top.bus___05Fsel = line.kind >> 4;
+    top.bus___05Fwe = line.kind & 1;
+    top.bus___05Fcyc = top.bus___05Fstb = 1;
+    do clock_once();
+    while (!top.bus___05Fack);
+    const uint32_t data = top.bus___05Fdat_r;
+    clock_once();  // the edge that ends the transaction
+    top.bus___05Fcyc = top.bus___05Fstb = 0;
+    return data;
+}
+
+bool await_interrupt(uint32_t limit) {
+    for (uint32_t i = 0; i < limit && !top.__SYM__interrupt; ++i) clock_once();
+    return top.__SYM__interrupt;
+}
+
+std::vector<Line> read_script(const char* path) {
+    std::vector<Line> lines;
+    if (std::FILE* file = std::fopen(path, "r")) {
+        Line line;
+        while (std::fscanf(file, "%" SCNx32 " %" SCNx32 " %" SCNx32, &line.kind, &line.address, &line.word) == 3)
+            lines.push_back(line);
+        std::fclose(file);
+    }
+    return lines;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 3) {
+        std::fprintf(stderr, "usage: %s SCRIPT REPLY\n", argv[0]);
+        return 2;
+    }
+    const std::vector<Line> script = read_script(argv[1]);
+    std::FILE* reply = std::fopen(argv[2], "wb");
+    if (script.empty() || !reply) {
+        std::fprintf(stderr, "%s: cannot read %s or write %s\n", argv[0], argv[1], argv[2]);
+        return 2;
+    }
+    top.rst = 1;
+    clock_once();
+    clock_once();
+    top.rst = 0;
+
+    using Clock = std::chrono::steady_clock;
+    Clock::time_point begin;
+    std::chrono::duration<double> seconds{0};
+    uint64_t first = 0, measured = 0;
+    for (const Line& line : script) {
+        switch (line.kind & 15) {
+            case 0: {
+                const uint32_t data = transact(line);
+                std::fwrite(&data, sizeof data, 1, reply);
+                break;
+            }
+            case 1: transact(line); break;
+            case 2:
+                if (await_interrupt(line.word)) break;
+                std::fprintf(stderr, "no interrupt within %" PRIu32 " cycles\n", line.word);
+                return 1;
+            case 3:
+                first = cycles;
+                begin = Clock::now();
+                break;
+            case 4:
+                seconds += Clock::now() - begin;
+                measured += cycles - first;
+                break;
+        }
+    }
+    std::fclose(reply);
+    std::printf("{\"cycles\": %" PRIu64 ", \"seconds\": %.6f}\n", measured, seconds.count());
+    return 0;
+}

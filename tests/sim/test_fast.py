@@ -1,0 +1,284 @@
+"""The fast machine: values against the clockless reference, everything against the stepping machine."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from arch.chip import Chip
+from arch.counts import counted
+from arch.errors import InputError
+from arch.events import DATA_DEPENDENT, Event
+from arch.image import Image
+from arch.isa import (
+    ENGINE_OF,
+    ENGINES,
+    Base,
+    Compute,
+    Engine,
+    Halt,
+    Instruction,
+    Load,
+    Overflow,
+    Rounding,
+    Space,
+    Traversal,
+    mode_fields,
+)
+from arch.layout import Kind, Region, Store
+from arch.program import Entry, Program, ProgramError, Step
+from arch.retirement import digests
+from sim.fast import FastMachine
+from sim.stepping import SteppingMachine
+from testbenches.generate import KINDS, random_image, random_instruction, random_program
+from tests.sim.reference import Reference
+
+CHIPS = {name: Chip.load(name) for name in ("tiny", "wide", "paper")}
+CHIPS["one bank"] = CHIPS["tiny"].replace(accumulator_banks=1)
+CHIPS["two vectors a word"] = CHIPS["paper"].replace(
+    lanes=16, vector_unit={"elements_per_cycle": 16}, kernel_registers=16, accumulator_banks=16
+)
+CHIPS["a vector and one lane"] = CHIPS["tiny"].replace(
+    lanes=9,
+    vector_unit={"elements_per_cycle": 9},
+    word_bits=8,
+    kernel_registers=12,
+    accumulator_banks=12,
+    weight_memory={"bytes": 16384, "banks": 2},
+)
+LOADS = ("load_kernel", "load_bias", "load_vector")
+
+
+def program_of(
+    chip: Chip, instructions: list[Instruction], image: Image, regions: dict[str, dict[str, Region]] | None = None
+) -> Program:
+    """A program of instructions in the order given, each waiting for the one before if that runs elsewhere."""
+    streams: dict[Engine, list[Instruction]] = {engine: [] for engine in ENGINES}
+    last = None
+    for instruction in instructions:
+        (engine,) = ENGINE_OF[instruction.opcode]
+        if last not in (None, engine):
+            streams[last][-1] = replace(streams[last][-1], signal=1 << engine)
+            instruction = replace(instruction, wait=1 << last)
+        streams[engine].append(instruction)
+        last = engine
+    for stream in streams.values():
+        stream.append(Halt())
+    steps = {engine: [Step(layer="test", phase="forward")] * len(stream) for engine, stream in streams.items()}
+    start = {engine.name.lower(): 0 for engine in ENGINES}
+    return Program(chip, streams, steps, {"main": Entry(start=start)}, image, **regions or {})
+
+
+def corners(chip: Chip, rng: np.random.Generator) -> list[Image]:
+    """Images of the lowest number everywhere, of zeros, of ties, of both extremes."""
+    images = []
+    for values in (
+        [-chip.largest - 1],
+        [0],
+        [0, 1 << chip.word_bits - 2, -(1 << chip.word_bits - 2), 1],
+        [-chip.largest - 1, chip.largest],
+    ):
+        image = Image.blank(chip, seed=int(rng.integers(1 << 32)))
+        for array in (image.feature, image.gradient, image.weight):
+            array[:] = rng.choice(values, array.shape)
+        images.append(image)
+    return images
+
+
+def check_values(program: Program) -> None:
+    """Compare two runs, one instruction after another, with the reference; the registers stay as they are between."""
+    machine = FastMachine(program)
+    reference = Reference(program.chip, program.image)
+    for _ in range(2):
+        result = machine.run("main", trace=True)
+        for item in result.retirements:
+            instruction = program.streams[item.engine][item.index]
+            reference.events.clear()
+            reference.execute(instruction)
+            assert digests(instruction, reference.image) == item.digests, instruction
+            got = result.per_instruction[item.engine][item.index]
+            expected = {**dict.fromkeys(Event, 0), **counted(instruction, program.chip), **reference.events}
+            assert got.tolist() == [expected[event] for event in Event], instruction
+        assert machine.image.differences(reference.image) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("chip", CHIPS.values(), ids=CHIPS)
+def test_single_instructions(chip: Chip, kind: str):
+    rng = np.random.default_rng(3)
+    for image in [*(random_image(chip, rng) for _ in range(3)), *corners(chip, rng)]:
+        loads = [random_instruction(chip, rng, name) for name in LOADS]
+        order = [*(loads[i] for i in rng.permutation(3)), random_instruction(chip, rng, kind)]
+        if kind.startswith("load"):  # what was loaded shows in what is computed with it
+            names = ("convolution", "convolution_by_channel", "dense_input", "dense")
+            order += [random_instruction(chip, rng, name) for name in names]
+        check_values(program_of(chip, order, image))
+
+
+@pytest.mark.parametrize("chip", CHIPS.values(), ids=CHIPS)
+def test_random_programs_as_stepped(chip: Chip):
+    rng = np.random.default_rng(5)
+    for _ in range(6):
+        program = random_program(chip, rng, 14)
+        fast, stepping = FastMachine(program), SteppingMachine(program)
+        for _ in range(2):
+            found, expected = fast.run("main", trace=True), stepping.run("main", trace=True)
+            assert fast.image.differences(stepping.image) == 0
+            assert found.retirements == expected.retirements
+            assert found.cycles == expected.cycles
+            assert (found.counters == expected.counters).all()
+            for engine in ENGINES:
+                assert (found.per_instruction[engine] == expected.per_instruction[engine]).all()
+
+
+def test_every_rounding_of_a_large_map():
+    chip = CHIPS["paper"]
+    image = random_image(chip, np.random.default_rng(1))
+    for rounding in Rounding:
+        for overflow in Overflow:
+            compute = Compute(
+                **mode_fields("convolution"),
+                iterations=7,
+                height=19,
+                width=17,
+                source_height=19,
+                source_width=17,
+                pad_top=1,
+                pad_left=1,
+                source_pitch=19,
+                target_space=Space.GRADIENT,
+                target_pitch=17,
+                base=Base.BIAS,
+                base_shift=9,
+                shift=14,
+                rounding=rounding,
+                overflow=overflow,
+                traversal=Traversal.SNAKE,
+            )
+            bias = random_instruction(chip, np.random.default_rng(2), "load_bias")
+            check_values(program_of(chip, [Load(count=7), bias, compute], image))
+
+
+def stepper(chip: Chip) -> Program:
+    """A program whose weights and random states change at each step, with an input and outputs."""
+    rng = np.random.default_rng(8)
+    order = [
+        Load(row=0, count=2),
+        Compute(
+            **mode_fields("convolution"),
+            iterations=2,
+            height=4,
+            width=5,
+            source_height=4,
+            source_width=5,
+            source_pitch=7,
+            target_space=Space.GRADIENT,
+            target_pitch=5,
+            shift=11,
+            rounding=Rounding.STOCHASTIC,
+        ),
+        Compute(
+            **mode_fields("convolution_weights"),
+            iterations=2,
+            height=4,
+            width=5,
+            source_height=4,
+            source_width=5,
+            source_pitch=7,
+            pixel_space=Space.GRADIENT,
+            pixel_pitch=5,
+            base=Base.ROW,
+            base_shift=14,
+            shift=14,
+            rounding=Rounding.STOCHASTIC,
+        ),
+    ]
+    regions = {
+        "inputs": {
+            "image": Region(
+                name="image", store=Store.FEATURE, kind=Kind.MAP, base=0, shape=(4, 5, 3), pitch=7, fraction=8
+            )
+        },
+        "outputs": {
+            "map": Region(
+                name="map", store=Store.GRADIENT, kind=Kind.MAP, base=0, shape=(4, 5, 2), pitch=5, fraction=8
+            ),
+            "kernels": Region(
+                name="kernels", store=Store.WEIGHT, kind=Kind.FILTERS, base=0, shape=(2, 3, 3, 3), fraction=8
+            ),
+        },
+    }
+    return program_of(chip, order, random_image(chip, rng), regions)
+
+
+def test_steps_are_runs():
+    program = stepper(CHIPS["paper"])
+    samples = np.random.default_rng(0).integers(-(1 << 15), 1 << 15, (5, 4, 5, 3))
+    order = np.array([4, 0, 0, 3, 1, 2, 4])
+    many, single = FastMachine(program), FastMachine(program)
+    found = many.run("main", {"image": samples}, steps=7, order=order, collect=("kernels", "map"))
+    counters = np.zeros_like(found.counters)
+    for step, sample in enumerate(order):
+        expected = single.run("main", {"image": samples[sample][None]})
+        counters += expected.counters
+        for name, values in expected.outputs.items():
+            assert (found.outputs[name][step] == values).all()
+        assert found.cycles == expected.cycles
+    assert (found.counters == counters).all()
+    assert many.image.differences(single.image) == 0
+    assert set(many.run("main").outputs) == {"kernels", "map"}
+
+
+def test_memory_does_not_grow_with_steps():
+    program = stepper(CHIPS["paper"])
+    machine = FastMachine(program)
+    samples = np.zeros((1, 4, 5, 3), np.int16)
+    peaks = []
+    for steps in (10, 10, 10_000):
+        order = np.zeros(steps, np.int64)
+        tracemalloc.start()
+        machine.run("main", {"image": samples}, steps=steps, order=order)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < peaks[1] + 10_000
+
+
+def test_refuses_what_does_not_fit():
+    program = stepper(CHIPS["paper"])
+    machine = FastMachine(program)
+    image = np.zeros((2, 4, 5, 3), np.int16)
+    before = machine.image.copy()
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"steps": 0}, "steps"),
+        ({"steps": 2, "trace": True}, "steps"),
+        ({"inputs": {"picture": image}}, "picture"),
+        ({"inputs": {"image": image[0]}}, "image"),
+        ({"inputs": {"image": image.astype(float)}}, "image"),
+        ({"inputs": {"image": np.full(image.shape, 1 << 15)}}, "16 bits"),
+        ({"inputs": {"image": image}, "steps": 3}, "every step"),
+        ({"inputs": {"image": image}, "order": np.array([2])}, "every step"),
+        ({"inputs": {"image": image}, "order": np.array([-1])}, "every step"),
+        ({"order": np.array([0, 0])}, "order"),
+        ({"collect": ("image",)}, "image"),
+    ]
+    for arguments, reason in refused:
+        with pytest.raises(InputError, match=reason):
+            machine.run("main", **arguments)
+    with pytest.raises(ProgramError, match="train"):
+        machine.run("train")
+    with pytest.raises(ProgramError):
+        FastMachine(replace(program, streams={**program.streams, Engine.ARRAY: [Compute(), Halt()]}))
+    assert machine.image.differences(before) == 0
+
+
+def test_counters_hold_every_step():
+    machine = FastMachine(stepper(CHIPS["paper"]))
+    result = machine.run("main", steps=3)
+    once = machine.run("main")
+    fixed = [event for event in Event if event not in DATA_DEPENDENT]
+    assert (result.counters[:, fixed] == 3 * once.counters[:, fixed]).all()
+    assert result.cycles == once.cycles

@@ -1,0 +1,117 @@
+"""The command line: what it prints, and that bad input is one line, exit status 2 and nothing half-written."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from tinycl.cli import main
+
+NETWORK = """name: small
+input: [1, 6, 6]
+layers:
+  - conv: {filters: 4, bias: true}
+  - relu
+  - dense: {outputs: 3}
+  - softmax_cross_entropy
+"""
+
+
+def call(*arguments: object):
+    return CliRunner().invoke(main, [str(item) for item in arguments])
+
+
+@pytest.fixture
+def network(tmp_path):
+    path = tmp_path / "net.yaml"
+    path.write_text(NETWORK)
+    return path
+
+
+@pytest.fixture
+def program(network, tmp_path):
+    path = tmp_path / "net.tcl"
+    result = call("compile", network, "-o", path)
+    assert result.exit_code == 0, result.output
+    return path
+
+
+def test_help_names_every_command():
+    result = call("--help")
+    assert result.exit_code == 0
+    assert all(name in result.output for name in ("compile", "demo", "rtl", "simulate"))
+
+
+def test_compile_reports_and_simulate_agrees(network, program, tmp_path):
+    result = call("compile", network, "-o", tmp_path / "again.tcl", "--json")
+    report = json.loads(result.stdout)
+    assert set(report) == {"infer", "train"}
+    fast = json.loads(call("simulate", program, "--entry", "train", "--steps", 3, "--json").stdout)
+    slow = json.loads(call("simulate", program, "--entry", "train", "--steps", 3, "--stepped", "--json").stdout)
+    assert fast == slow
+    assert fast["cycles"] == report["train"]["cycles"]
+
+
+def test_simulate_saves_what_was_learnt(program, tmp_path):
+    after = tmp_path / "after.tcl"
+    assert call("simulate", program, "--entry", "train", "--steps", 5, "-o", after).exit_code == 0
+    assert after.read_bytes() != program.read_bytes()
+    assert call("simulate", after).exit_code == 0
+
+
+def _write(path, text):
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda n, t: ("compile", t / "none.yaml"), ["none.yaml", "No such file"]),
+        (lambda n, t: ("compile", _write(t / "a.yaml", NETWORK.replace("4", "9"))), ["conv1", "lanes"]),
+        (lambda n, t: ("compile", _write(t / "a.yaml", NETWORK.replace("conv:", "pool:"))), ["layers"]),
+        (lambda n, t: ("compile", n, "--chip", "none"), ["none", "paper"]),
+        (lambda n, t: ("compile", n, "--chip", _write(t / "c.yaml", "lanes: 0")), ["lanes", "taps"]),
+        (lambda n, t: ("compile", n, "--learning-rate", 0.1), ["learning_rate", "power of two"]),
+        (lambda n, t: ("compile", n, "--parameters", n), ["npz"]),
+        (lambda n, t: ("compile", n, "--data", t / "no.npz"), ["no.npz", "No such file"]),
+    ],
+)
+def test_bad_input_to_compile(network, tmp_path, change, words):
+    output = tmp_path / "out" / "net.tcl"
+    result = call(*change(network, tmp_path), "-o", output)
+    _refused(result, words)
+    assert not output.parent.exists()
+
+
+def test_nan_weights_are_refused(network, tmp_path):
+    path = tmp_path / "w.npz"
+    weights = {"conv1.weight": np.full((4, 1, 3, 3), np.nan), "dense1.weight": np.zeros((3, 144))}
+    np.savez(path, **weights, **{"conv1.bias": np.zeros(4)})
+    _refused(call("compile", network, "--parameters", path, "-o", tmp_path / "x.tcl"), ["conv1.weight", "NaN"])
+
+
+def test_bad_programs_are_refused(program, tmp_path):
+    _refused(call("simulate", program, "--chip", "tiny"), ["built for chip paper", "tiny"])
+    _refused(call("simulate", program, "--entry", "fly"), ["entry", "infer, train"])
+    cut = tmp_path / "cut.tcl"
+    cut.write_bytes(program.read_bytes()[:-100])
+    _refused(call("simulate", cut), ["cut.tcl", "truncated or altered"])
+    _refused(call("simulate", tmp_path / "none.tcl"), ["none.tcl", "No such file"])
+    bad = tmp_path / "d.npz"
+    np.savez(bad, samples=np.zeros((4, 1, 5, 5)), labels=np.zeros(4, int))
+    _refused(call("simulate", program, "--data", bad), ["samples", "[1, 6, 6]"])
+
+
+def test_rtl_is_written_whole(tmp_path):
+    path = tmp_path / "chip.v"
+    assert call("rtl", "--chip", "tiny", "-o", path).exit_code == 0
+    assert "module tinycl" in path.read_text()
+
+
+def _refused(result, words):
+    assert result.exit_code == 2, result.output
+    assert len(result.stderr.strip().splitlines()) == 1 or result.stderr.startswith("no --data"), result.stderr
+    assert "Traceback" not in result.output
+    assert all(word in result.stderr for word in words), result.stderr

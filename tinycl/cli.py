@@ -1,0 +1,193 @@
+"""The command line: `tinycl COMMAND --help` says what each command does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+
+from arch.chip import Chip
+from arch.errors import InputError
+from arch.program import Program, write_whole
+from tinycl.failures import one_line
+from tinycl.show import err, facts, out, progress, report_table
+
+_CHIP_HELP = "A shipped chip (paper, paper-one-port, tiny, wide) or a YAML file."
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="tinycl")
+def main() -> None:
+    """Compile networks for a small training chip, run them bit- and cycle-exact, and write the chip's Verilog.
+
+    \b
+    Start with:   tinycl demo
+    Then:         tinycl compile NETWORK.yaml -o net.tcl && tinycl simulate net.tcl --steps 100
+    """
+
+
+@main.command()
+@click.option("--chip", default="paper", show_default=True, help=_CHIP_HELP)
+@click.option("--seeds", default=5, show_default=True, type=click.IntRange(1, 100), help="Training runs.")
+@click.option("--epochs", default=20, show_default=True, type=click.IntRange(1, 1000), help="Passes over the digits.")
+@click.option("--rtl-steps", default=2, show_default=True, type=click.IntRange(1, 20), help="Of each network, on RTL.")
+@click.option("--cifar", type=click.Path(path_type=Path), help="CIFAR-10's python archive; made images without it.")
+@click.option("-o", "--output", default="build/demo", show_default=True, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+@one_line
+def demo(chip: str, seeds: int, epochs: int, rtl_steps: int, cifar: Path | None, output: Path, as_json: bool) -> None:
+    """Train on real digits on the simulated chip, then run the same program on its Verilog.
+
+    Reports accuracy beside a float64 twin, cycles and memory traffic, the reference network beside the paper, and
+    compares fast simulator, stepping simulator and RTL (Verilator) as each instruction retires.
+    """
+    from tinycl.demo import Plan, run
+    from tinycl.training import Recipe
+
+    plan = Plan(output, Chip.load(chip), seeds, Recipe(epochs=epochs), rtl_steps, cifar)
+    err.print("the first run compiles the simulators and the Verilog: a minute or two; later ones are quick")
+    with progress() as bar:
+        result = run(plan, bar)
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+    else:
+        _show_demo(result)
+    if result["rtl"]["differences"]:
+        raise SystemExit(1)
+
+
+def _show_demo(result: dict) -> None:
+    from compiler.report import Report
+    from tinycl.reference import comparison
+
+    reference = Report.model_validate(result["reference"]["report"])
+    one_port = Report.model_validate(result["reference"]["report_one_port"])
+    out.print(report_table(Report.model_validate(result["digits"]["report"])))
+    out.print(report_table(reference))
+    made = " (made images)" if result["reference"]["made"] else ""
+    out.print(facts(f"the reference network{made} beside the paper", comparison(reference, one_port)))
+    accuracy, rtl, speed = result["accuracy"], result["rtl"], result["speed"]
+    rows = {
+        "held-out accuracy, chip": f"{accuracy['chip']:.2f} % (mean of {accuracy['seeds']} seeds)",
+        "held-out accuracy, float64": f"{accuracy['float64']:.2f} %",
+        "RTL": f"{rtl['steps']} steps, {rtl['cycles']:,} cycles, {rtl['differences']} differences",
+        "fast simulator": f"{speed['chip_cycles_per_second'] / 1e6:,.0f} M cycles/s, "
+        f"{speed['fast_over_chip']:.2f} x the chip's clock, {speed['fast_over_verilator']:,.0f} x Verilator",
+        "stepping simulator": f"{speed['stepping_cycles_per_second'] / 1e6:,.1f} M cycles/s",
+        "Verilator -O3": f"{speed['verilator_cycles_per_second'] / 1e6:,.2f} M cycles/s",
+        **result["files"],
+    }
+    out.print(facts("demo", rows))
+
+
+@main.command("compile")
+@click.argument("network", type=click.Path(path_type=Path))
+@click.option("--chip", default="paper", show_default=True, help=_CHIP_HELP)
+@click.option("--train/--infer", default=True, show_default=True, help="A training step too, or inference alone.")
+@click.option("--learning-rate", default=2.0**-6, show_default=True, help="A power of two from 2**-24 to 1.")
+@click.option("--parameters", type=click.Path(path_type=Path), help=".npz of float arrays; random ones without it.")
+@click.option("--data", type=click.Path(path_type=Path), help=".npz of samples and labels to calibrate on.")
+@click.option("--seed", default=1, show_default=True, help="Of random parameters and of stochastic rounding.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The program file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (docs/report.md).")
+@one_line
+def compile_command(
+    network: Path,
+    chip: str,
+    train: bool,
+    learning_rate: float,
+    parameters: Path | None,
+    data: Path | None,
+    seed: int,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Compile NETWORK, a YAML description, to a program file, and report cycles, utilisation and traffic.
+
+    \b
+    name: small
+    input: [1, 8, 8]
+    layers:
+      - conv: {filters: 4}
+      - relu
+      - dense: {outputs: 10}
+      - softmax_cross_entropy
+    """
+    from compiler import Calibration, Options, compile_network
+    from compiler.description import load_network
+    from tinycl.arrays import load_arrays
+
+    net = load_network(network)
+    given = load_arrays(parameters) if parameters else net.initial(seed)
+    samples = load_arrays(data) if data else _made_samples(net.input_shape, net.shape, seed)
+    if not {"samples", "labels"} <= samples.keys():
+        raise InputError(f"{data}: must hold arrays named samples and labels")
+    calibration = Calibration(samples["samples"], samples["labels"], min(len(samples["labels"]), 1000) if train else 0)
+    options = Options(train=train, learning_rate=learning_rate, seed=seed)
+    build = compile_network(net, Chip.load(chip), given, calibration, options)
+    assert build.program and build.reports
+    build.program.save(output)
+    if as_json:
+        click.echo(json.dumps({name: item.model_dump() for name, item in build.reports.items()}, indent=1))
+        return
+    for item in build.reports.values():
+        out.print(report_table(item))
+    out.print(f"wrote {output}")
+
+
+def _made_samples(shape: tuple[int, ...], logits: tuple[int, ...], seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    err.print("no --data: formats are calibrated on made, uniform samples")
+    return {"samples": rng.uniform(0, 1, (64, *shape)), "labels": rng.integers(0, max(logits or (10,)), 64)}
+
+
+@main.command()
+@click.argument("program", type=click.Path(path_type=Path))
+@click.option("--chip", help="Refuse a program that was built for another chip than this one.")
+@click.option("--entry", default="infer", show_default=True, help="What to run: infer or train.")
+@click.option("--steps", default=1, show_default=True, type=click.IntRange(1, 10**7))
+@click.option("--data", type=click.Path(path_type=Path), help=".npz with samples and labels; made ones without it.")
+@click.option("--stepped", is_flag=True, help="Clock by clock instead of instruction by instruction.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Save the program as it is then.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@one_line
+def simulate(
+    program: Path,
+    chip: str | None,
+    entry: str,
+    steps: int,
+    data: Path | None,
+    stepped: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Run a compiled PROGRAM on made or given samples; print cycles and every counted event."""
+    from tinycl.simulation import simulate_program
+
+    loaded = Program.load(program, Chip.load(chip) if chip else None)
+    result = simulate_program(loaded, entry, steps, data, stepped)
+    if output:
+        loaded.save(output)
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+        return
+    rows = {"cycles of a pass": f"{result['cycles']:,}"}
+    for engine, events in result["counters"].items():
+        rows |= {f"{engine} {name.lower().replace('_', ' ')}": f"{count:,}" for name, count in events.items() if count}
+    out.print(facts(f"{steps} x {entry} of {program}", rows))
+
+
+@main.command()
+@click.option("--chip", default="paper", show_default=True, help=_CHIP_HELP)
+@click.option("-o", "--output", default="tinycl.v", show_default=True, type=click.Path(path_type=Path))
+@one_line
+def rtl(chip: str, output: Path) -> None:
+    """Write a chip's synthesizable Verilog, one file with no other needs; the top module is `tinycl`."""
+    from rtl.chip import TinyCL
+    from rtl.verilog import to_verilog
+
+    text = to_verilog(TinyCL(Chip.load(chip)), name="tinycl")
+    write_whole(output, text.encode())
+    out.print(f"wrote {output}: {len(text.splitlines()):,} lines")

@@ -1,0 +1,60 @@
+"""The reference network beside the paper: cycles and traffic on the yardstick chip."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from arch.chip import Chip
+from compiler import Build, Calibration, Options, compile_network
+from compiler.pipeline import TRAIN
+from compiler.report import Report
+from tinycl.data import DataSet, made
+from tinycl.networks import reference_network
+
+PAPER_CYCLES_PER_STEP = 45_478
+"""1.76 s / 3.87 ns / 10,000 steps: derived from the paper's epoch time; what an epoch is, is not published."""
+PAPER_EPOCH_SECONDS = 1.76
+PAPER_STEPS = 10_000
+CALIBRATION_IMAGES = 20
+
+
+def compile_reference(chip: Chip, data: DataSet | None = None) -> Build:
+    """The reference network's program on `chip`, calibrated on made images unless `data` is given."""
+    data = data or made(CALIBRATION_IMAGES, (3, 32, 32), 10, seed=0)
+    network = reference_network()
+    few = Calibration(data.samples[:CALIBRATION_IMAGES], data.labels[:CALIBRATION_IMAGES], CALIBRATION_IMAGES)
+    return compile_network(network, chip, network.initial(0), few, Options(learning_rate=2.0**-8))
+
+
+def comparison(report: Report, one_port: Report) -> dict[str, str]:
+    """Our figures beside the paper's, ready to show."""
+    epoch = PAPER_STEPS * report.cycles * report.clock_ns * 1e-9
+    macs = report.macs
+    return {
+        "multiply-accumulates of a step": f"{macs:,}",
+        "cycles of a step": f"{report.cycles:,} ({report.utilisation:.1%} of the multipliers)",
+        "with one 128-bit weight port": f"{one_port.cycles:,} ({one_port.utilisation:.1%})",
+        "the paper's, derived": f"{PAPER_CYCLES_PER_STEP:,} (1.76 s / 3.87 ns / 10,000 steps, if that is an epoch)",
+        "10,000 steps at its clock": f"{epoch:.2f} s; the paper's epoch: {PAPER_EPOCH_SECONDS} s",
+        "words read / written in a step": " ".join(_traffic(report)),
+    }
+
+
+def _traffic(report: Report) -> list[str]:
+    names = report.rows[0].traffic
+    return [
+        f"{name} {sum(r.traffic[name].reads for r in report.rows):,} / "
+        f"{sum(r.traffic[name].writes for r in report.rows):,};"
+        for name in names
+    ]
+
+
+def shuffled(data: DataSet, steps: int) -> np.ndarray:
+    """Sample indices for `steps` steps, over and over."""
+    return np.arange(steps) % len(data.labels)
+
+
+def train_report(build: Build) -> Report:
+    """The report of a training step."""
+    assert build.reports
+    return build.reports[TRAIN]

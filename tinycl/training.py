@@ -1,0 +1,111 @@
+"""Training a compiled network on the simulated chip beside its float64 twin, by the same recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from arch.chip import Chip
+from arch.events import Event
+from arch.image import quantised
+from arch.isa import ENGINES
+from arch.program import Program
+from compiler import Calibration, Network, Options, compile_network
+from compiler.differentiation import differentiate
+from compiler.float_twin import FloatTwin
+from compiler.forward import forward
+from compiler.pipeline import INFER, TRAIN
+from sim.fast import FastMachine
+from tinycl.data import DataSet
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How both are trained: plain SGD at batch 1, the samples shuffled anew each epoch."""
+
+    epochs: int = 20
+    learning_rate: float = 2.0**-6
+    held_out: float = 0.2
+    calibration_steps: int = 1437
+
+
+@dataclass
+class Trained:
+    """One seed's result: held-out accuracy after each epoch, on the chip and in float64, and the chip's events."""
+
+    seed: int
+    chip: list[float] = field(default_factory=list)
+    float64: list[float] = field(default_factory=list)
+    steps: int = 0
+    saturations: int = 0
+    lost_updates: int = 0
+    program: Program | None = None
+
+
+def chip_inputs(program: Program, samples: np.ndarray, labels: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """The program's inputs as integers: `samples` float [n, C, H, W] or [n, N] in the input's format, and labels.
+
+    Returns arrays [n, *region shape]: maps are [n, H, W, C], labels [n, 1].
+    """
+    region = program.inputs["input"]
+    values = np.moveaxis(samples, 1, -1) if samples.ndim == 4 else samples
+    inputs = {"input": quantised(values, region.fraction, program.chip, "input")}
+    if "label" in program.inputs:
+        given = np.zeros(len(samples), np.int64) if labels is None else labels
+        inputs["label"] = np.asarray(given, np.int16).reshape(-1, 1)
+    return inputs
+
+
+def accuracy(machine: FastMachine, inputs: dict[str, np.ndarray], labels: np.ndarray) -> float:
+    """The share of samples whose largest logit on the chip is the label's (the first of equals)."""
+    logits = machine.run(INFER, inputs, steps=len(labels), collect=("logits",)).outputs["logits"]
+    return float(np.mean(np.argmax(logits, axis=1) == labels))
+
+
+def split(data: DataSet, recipe: Recipe, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices to train on and to hold out, with equal shares of each class."""
+    train, test = train_test_split(
+        np.arange(len(data.labels)), test_size=recipe.held_out, stratify=data.labels, random_state=seed
+    )
+    return train, test
+
+
+def train_both(
+    network: Network,
+    chip: Chip,
+    data: DataSet,
+    seed: int,
+    recipe: Recipe,
+    options: Options | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> Trained:
+    """Train on the chip and in float64 from the same start in the same order; `progress` is called after each epoch.
+
+    Formats are calibrated on the training samples alone.
+    """
+    train, test = split(data, recipe, seed)
+    start = network.initial(seed)
+    calibration = Calibration(data.samples[train], data.labels[train], recipe.calibration_steps)
+    options = options or Options(learning_rate=recipe.learning_rate, seed=seed + 1)
+    build = compile_network(network, chip, start, calibration, options)
+    assert build.program
+    machine = FastMachine(build.program)
+    twin = FloatTwin(differentiate(forward(network)), start, recipe.learning_rate)
+    inputs = chip_inputs(build.program, data.samples, data.labels)
+    held_out = {name: values[test] for name, values in inputs.items()}
+    rng = np.random.default_rng(seed)
+    result = Trained(seed, program=build.program)
+    for _ in range(recipe.epochs):
+        order = rng.permutation(train)
+        counters = machine.run(TRAIN, inputs, steps=len(order), order=order).counters
+        twin.train(data.samples, data.labels, order)
+        result.steps += len(order)
+        result.saturations += int(counters[list(ENGINES), Event.SATURATIONS].sum())
+        result.lost_updates += int(counters[list(ENGINES), Event.LOST_UPDATES].sum())
+        result.chip.append(accuracy(machine, held_out, data.labels[test]))
+        result.float64.append(twin.accuracy(data.samples[test], data.labels[test]))
+        progress()
+    return result
