@@ -6,7 +6,7 @@ streams. What passes runs on every execution with the same result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from arch import fields
@@ -318,7 +318,7 @@ def spaces(instruction: Instruction) -> set[str]:
     return used
 
 
-def stream_problems(streams: dict[Engine, list[Instruction]], chip: Chip) -> Iterator[str]:
+def stream_problems(streams: Mapping[Engine, Sequence[Instruction]], chip: Chip) -> Iterator[str]:
     """Everything wrong with the streams of one entry: instructions, ends, tokens, and ports that two engines share.
 
     Two instructions of different engines that tokens do not order must use different memories: a memory has one port,
@@ -338,7 +338,7 @@ def stream_problems(streams: dict[Engine, list[Instruction]], chip: Chip) -> Ite
     yield from _order_problems(streams)
 
 
-def _order_problems(streams: dict[Engine, list[Instruction]]) -> Iterator[str]:
+def _order_problems(streams: Mapping[Engine, Sequence[Instruction]]) -> Iterator[str]:
     before = _predecessors(streams)
     if before is None:
         yield "deadlock: the engines wait for each other's tokens for ever"
@@ -361,7 +361,7 @@ def _order_problems(streams: dict[Engine, list[Instruction]]) -> Iterator[str]:
                     )
 
 
-def _predecessors(streams: dict[Engine, list[Instruction]]) -> dict[tuple[Engine, int], dict[Engine, int]] | None:
+def _predecessors(streams: Mapping[Engine, Sequence[Instruction]]) -> dict[tuple[Engine, int], dict[Engine, int]] | None:
     """For each instruction, the last one of each engine that surely retired before it starts; None: deadlock."""
     before: dict[tuple[Engine, int], dict[Engine, int]] = {}
     sent: dict[tuple[Engine, Engine], list[int]] = {(a, b): [] for a in Engine for b in Engine}

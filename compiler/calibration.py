@@ -35,8 +35,9 @@ def observe(
     if not np.isfinite(samples).all():
         raise NetworkError("input: calibration samples must be finite numbers, but hold NaN or infinity")
     labels = np.asarray(calibration.labels)
-    if "label" in graph.tensors and (labels.shape != (len(samples),) or labels.min() < 0):
-        raise NetworkError(f"label: calibration needs {len(samples)} labels of at least 0")
+    classes = graph.tensors[graph.logits].shape[0]
+    if "label" in graph.tensors and (labels.shape != (len(samples),) or not _within(labels, classes)):
+        raise NetworkError(f"label: calibration needs {len(samples)} integer labels from 0 to {classes - 1}")
     trains = len(graph.operations) > graph.forward
     twin = FloatTwin(graph, parameters, learning_rate)
     largest = dict.fromkeys(graph.tensors, 2.0**-20)
@@ -50,6 +51,10 @@ def observe(
             twin.infer(samples[index])
         _keep(largest, twin.tensors)
     return largest
+
+
+def _within(labels: np.ndarray, classes: int) -> bool:
+    return labels.dtype.kind in "iu" and 0 <= int(labels.min()) and int(labels.max()) < classes
 
 
 def _keep(largest: dict[str, float], values: dict[str, np.ndarray]) -> None:

@@ -51,7 +51,7 @@ class Scratch(NamedTuple):
     """Room for one instruction at a time, flat; what it holds between instructions has no meaning, but is finite.
 
     float64: `source` padded windows or blocks, `factors` kernels, `pixels` gradient words, `sums` accumulators;
-    int64: `powers` of a loss, `products` of weight rows, their `multipliers`; int16: `words` of blocks.
+    int64: `powers` of a loss, `products` of weight rows, int32: their `multipliers`; int16: `words` of blocks.
     """
 
     source: np.ndarray
@@ -102,7 +102,7 @@ def scratch(instructions: Iterable[Instruction], chip: Chip) -> Scratch:
         sums=np.zeros(sums),
         powers=np.zeros(chip.multipliers, np.int64),
         products=np.zeros(chip.accumulator_banks * chip.multipliers, np.int64),
-        multipliers=np.zeros(chip.multipliers, np.int64),
+        multipliers=np.zeros(chip.multipliers, np.int32),
         words=np.zeros(words, np.int16),
     )
 

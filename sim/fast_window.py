@@ -190,18 +190,19 @@ def _add_one(source, place, line, channels, factors, factor, sums, old, step, fi
 
 @compiled
 def _correlate_pixels(op, sizes, scratch, channels, filters):
-    """sums[(tap * channels + channel) * padded + filter] = sum over positions of window * pixel, eight terms at once.
+    """sums[(tap * channels + channel) * padded + filter] = sum over positions of window * pixel, six terms at once.
 
-    The last terms of a run may reach beyond it: their sums are replaced by the next run's, or lie behind the last.
+    Six sums of eight filters are what the registers of every CPU hold. The last terms of a run may reach beyond it:
+    their sums are replaced by the next run's, or lie behind the last.
     """
     source, pixels, sums, padded = scratch.source, scratch.pixels, scratch.sums, sizes.padded
     line = (op.width + sizes.side - 1) * channels
     run = sizes.side * channels
     for filter in range(0, filters, WIDTH):
         for window_row in range(sizes.side):
-            for i in range(0, run, 8):
-                s0, s1, s2, s3 = zeros(), zeros(), zeros(), zeros()
-                s4, s5, s6, s7 = zeros(), zeros(), zeros(), zeros()
+            for i in range(0, run, 6):
+                s0, s1, s2 = zeros(), zeros(), zeros()
+                s3, s4, s5 = zeros(), zeros(), zeros()
                 pixel = filter
                 for row in range(op.height):
                     at = (window_row + row) * line + i
@@ -213,8 +214,6 @@ def _correlate_pixels(op, sizes, scratch, channels, filters):
                         s3 = scale_add(s3, source, at + 3, word)
                         s4 = scale_add(s4, source, at + 4, word)
                         s5 = scale_add(s5, source, at + 5, word)
-                        s6 = scale_add(s6, source, at + 6, word)
-                        s7 = scale_add(s7, source, at + 7, word)
                         at += channels
                         pixel += padded
                 sum = (window_row * run + i) * padded + filter
@@ -224,5 +223,3 @@ def _correlate_pixels(op, sizes, scratch, channels, filters):
                 store(sums, sum + 3 * padded, s3)
                 store(sums, sum + 4 * padded, s4)
                 store(sums, sum + 5 * padded, s5)
-                store(sums, sum + 6 * padded, s6)
-                store(sums, sum + 7 * padded, s7)

@@ -192,6 +192,7 @@ def test_input_gradient_equals_autograd(given_layer, masked):
     result, x, _, _ = forward(case, layer, gradient=True)
     result.backward(case.real("dy"))
     # the mask is the chip's own: x is the output of a ReLU, and passes gradients where it is above zero
+    assert x.grad is not None
     gradient = x.grad * (x > 0) if masked else x.grad
     np.testing.assert_array_equal(found, case.rounded(gradient, "dx"))
 

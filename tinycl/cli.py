@@ -121,7 +121,7 @@ def compile_command(
 
     net = load_network(network)
     given = load_arrays(parameters) if parameters else net.initial(seed)
-    samples = load_arrays(data) if data else _made_samples(net.input_shape, net.shape, seed)
+    samples = load_arrays(data) if data else _made_samples(net.input_shape, seed)
     if not {"samples", "labels"} <= samples.keys():
         raise InputError(f"{data}: must hold arrays named samples and labels")
     calibration = Calibration(samples["samples"], samples["labels"], min(len(samples["labels"]), 1000) if train else 0)
@@ -137,10 +137,10 @@ def compile_command(
     out.print(f"wrote {output}")
 
 
-def _made_samples(shape: tuple[int, ...], logits: tuple[int, ...], seed: int) -> dict[str, np.ndarray]:
+def _made_samples(shape: tuple[int, ...], seed: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    err.print("no --data: formats are calibrated on made, uniform samples")
-    return {"samples": rng.uniform(0, 1, (64, *shape)), "labels": rng.integers(0, max(logits or (10,)), 64)}
+    err.print("no --data: formats are calibrated on made, uniform samples, all of class 0")
+    return {"samples": rng.uniform(0, 1, (64, *shape)), "labels": np.zeros(64, np.int64)}
 
 
 @main.command()

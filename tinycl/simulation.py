@@ -29,7 +29,7 @@ def simulate_program(program: Program, entry: str, steps: int, data: Path | None
     if stepped:
         machine = SteppingMachine(program)
         results = [machine.run(entry, {name: values[i] for name, values in inputs.items()}) for i in order]
-        counters, last = sum(item.counters for item in results), results[-1]
+        counters, last = np.sum([item.counters for item in results], axis=0), results[-1]
     else:
         machine = FastMachine(program)
         last = machine.run(entry, inputs, steps=steps, order=order)

@@ -70,7 +70,7 @@ def split(data: DataSet, recipe: Recipe, seed: int) -> tuple[np.ndarray, np.ndar
     train, test = train_test_split(
         np.arange(len(data.labels)), test_size=recipe.held_out, stratify=data.labels, random_state=seed
     )
-    return train, test
+    return np.asarray(train), np.asarray(test)
 
 
 def train_both(

@@ -86,7 +86,7 @@ def test_illegal_programs_are_refused():
     with pytest.raises(ProgramError, match="beyond the end"):
         far.check()
     long = program()
-    long.streams[Engine.ARRAY] = [Load(count=1)] * 40 + [Halt()]
+    long.streams[Engine.ARRAY] = [*[Load(count=1)] * 40, Halt()]
     long.steps[Engine.ARRAY] = [Step(layer="l", phase="p")] * 41
     with pytest.raises(ProgramError, match="41 instructions must fit"):
         long.check()

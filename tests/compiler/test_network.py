@@ -93,6 +93,7 @@ def test_samples_must_be_whole_and_finite():
         (good.samples[:, :, :5], good.labels, "shape"),
         (good.samples * np.inf, good.labels, "finite"),
         (good.samples, good.labels[:2], "labels"),
+        (good.samples, good.labels + 1, "from 0 to 2"),
     ):
         with pytest.raises(NetworkError, match=word):
             compile_network(network, PAPER, network.initial(0), Calibration(samples, labels, 8))
