@@ -15,7 +15,7 @@ from arch.retirement import Retirement
 
 @dataclass
 class Result:
-    """Cycles, events and outputs of one pass of an entry.
+    """Cycles of one pass of an entry; events and outputs of all passes that were run.
 
     `cycles` is the cycle in which the last engine halted, the first being 1. `counters` is int64[engines, events], rows
     as `arch.isa.ENGINES`, columns as `arch.events.Event`; `per_instruction` has for each engine an int64[instructions

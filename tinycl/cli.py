@@ -12,7 +12,7 @@ from arch.chip import Chip
 from arch.errors import InputError
 from arch.program import Program, write_whole
 from tinycl.failures import one_line
-from tinycl.show import err, facts, out, progress, report_table
+from tinycl.show import err, facts, out, progress, report_table, traffic_table
 
 _CHIP_HELP = "A shipped chip (paper, paper-one-port, tiny, wide) or a YAML file."
 
@@ -66,6 +66,7 @@ def _show_demo(result: dict) -> None:
     one_port = Report.model_validate(result["reference"]["report_one_port"])
     out.print(report_table(Report.model_validate(result["digits"]["report"])))
     out.print(report_table(reference))
+    out.print(traffic_table(reference))
     made = " (made images)" if result["reference"]["made"] else ""
     out.print(facts(f"the reference network{made} beside the paper", comparison(reference, one_port)))
     accuracy, rtl, speed = result["accuracy"], result["rtl"], result["speed"]
@@ -74,7 +75,7 @@ def _show_demo(result: dict) -> None:
         "held-out accuracy, float64": f"{accuracy['float64']:.2f} %",
         "RTL": f"{rtl['steps']} steps, {rtl['cycles']:,} cycles, {rtl['differences']} differences",
         "fast simulator": f"{speed['chip_cycles_per_second'] / 1e6:,.0f} M cycles/s, "
-        f"{speed['fast_over_chip']:.2f} x the chip's clock, {speed['fast_over_verilator']:,.0f} x Verilator",
+        f"{speed['fast_over_chip']:.2f} x the chip, {speed['fast_over_verilator']:,.0f} x Verilator",
         "stepping simulator": f"{speed['stepping_cycles_per_second'] / 1e6:,.1f} M cycles/s",
         "Verilator -O3": f"{speed['verilator_cycles_per_second'] / 1e6:,.2f} M cycles/s",
         **result["files"],
@@ -134,6 +135,7 @@ def compile_command(
         return
     for item in build.reports.values():
         out.print(report_table(item))
+        out.print(traffic_table(item))
     out.print(f"wrote {output}")
 
 

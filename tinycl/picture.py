@@ -11,6 +11,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from arch.program import write_whole
 from compiler.report import Report
@@ -47,6 +48,7 @@ def _curves(axes, trained: list[Trained]) -> None:
         axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.12, linewidth=0)
         label = {"float64": "float64 twin", "chip": "chip, fixed point"}[name]
         axes.plot(epochs, curves.mean(axis=0), style, color=colour, label=f"{label}: {curves[:, -1].mean():.2f} %")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("held-out accuracy (%)")
     axes.set_title(f"digits, {len(trained)} seeds: mean and range")

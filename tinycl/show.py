@@ -19,12 +19,9 @@ def progress() -> Progress:
 
 
 def report_table(report: Report) -> Table:
-    """Cycles, utilisation and traffic by layer and phase."""
+    """Cycles and utilisation by layer and phase."""
     table = Table(title=f"{report.network} on chip {report.chip}: one {report.entry} pass, {report.cycles:,} cycles")
-    for name in ("layer", "phase"):
-        table.add_column(name)
-    for name in ("cycles", "utilisation", "limited by", "feature r/w", "gradient r/w", "weight r/w", "window words"):
-        table.add_column(name, justify="right")
+    _columns(table, "cycles", "utilisation", "limited by", "window words")
     for row in report.rows:
         table.add_row(
             row.layer,
@@ -32,12 +29,33 @@ def report_table(report: Report) -> Table:
             f"{row.cycles:,}",
             f"{row.utilisation:.1%}" if row.macs else "",
             row.limited_by if row.macs else "",
-            *(f"{traffic.reads:,} / {traffic.writes:,}" for traffic in row.traffic.values()),
             f"{row.window_words:,}" if row.window_words else "",
         )
     table.add_section()
     table.add_row("all", "", f"{report.cycles:,}", f"{report.utilisation:.1%}")
     return table
+
+
+def traffic_table(report: Report) -> Table:
+    """Words read / written in each memory by layer and phase."""
+    stores = list(report.rows[0].traffic)
+    table = Table(title=f"{report.network}: words read / written in each memory")
+    _columns(table, *stores)
+    for row in report.rows:
+        cells = [f"{item.reads:,} / {item.writes:,}" for item in row.traffic.values()]
+        table.add_row(row.layer, row.phase.replace("_", " "), *cells)
+    table.add_section()
+    sums = [[getattr(row.traffic[name], way) for row in report.rows] for name in stores for way in ("reads", "writes")]
+    totals = [f"{sum(a):,} / {sum(b):,}" for a, b in zip(sums[::2], sums[1::2], strict=True)]
+    table.add_row("all", "", *totals)
+    return table
+
+
+def _columns(table: Table, *numbers: str) -> None:
+    for name in ("layer", "phase"):
+        table.add_column(name, no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
 
 
 def facts(title: str, rows: dict[str, str]) -> Table:
