@@ -33,13 +33,29 @@ class Register(IntEnum):
     """A 32-bit register, by bus word offset in its window. Counters follow at COUNTERS."""
 
     ID = 0  # read: IDENTITY
-    CONTROL = 1  # write bit 0: start; read bit 0: running, bit 1: a program has ended since the last start
+    CONTROL = 1  # write: one of Start; read: bits of Status
     INTERRUPT = 2  # bit 0: raised at a program's end, cleared by writing 1
     START_ARRAY = 4  # first instruction of the array's stream
     START_VECTOR = 5
+    FAULT = 6  # read: bit 31: an instruction faulted since the last start; its engine << 16 | index of the first one
     CYCLES_LOW = 8  # cycles of the last program, from the cycle after start to the last HALT
     CYCLES_HIGH = 9
     COUNTERS = 64  # engine * 64 + event * 2: low, then high bits of a counter; cleared at start
+
+
+class Control(IntEnum):
+    """What a write to CONTROL asks for."""
+
+    START = 1
+    ABORT = 2
+
+
+class Status(IntEnum):
+    """Bits of CONTROL as it is read."""
+
+    RUNNING = 1
+    ENDED = 2  # a program has ended since the last start
+    ABORTED = 4  # by the host, since the last start
 
 
 def start_register(engine: Engine) -> Register:
