@@ -97,8 +97,7 @@ def _inspect_here(source: Path, top: str) -> dict[str, Any]:
         "flatten -noscopeinfo",
         "setattr -unset src",
         "opt_clean",
-        f"tee -o {log} check",  # before `opt`, which dissolves some loops
-        "opt",
+        f"tee -o {log} check",  # no `opt` before: it dissolves some loops
         quiet=False,  # else the reason of an error is not printed
     )
     module = design.top_module()
