@@ -9,8 +9,9 @@ import numpy as np
 from rich.progress import Progress
 
 from arch.chip import Chip
-from arch.program import write_whole
+from arch.program import Program, write_whole
 from compiler.pipeline import TRAIN
+from compiler.report import Report, report
 from rtl.chip import TinyCL
 from rtl.verilog import to_verilog
 from tinycl.agreement import Agreement, agree
@@ -48,22 +49,22 @@ def run(plan: Plan, bar: Progress) -> dict:
     task = bar.add_task("speed: fast simulator against Verilator", total=None)
     speed = measure(reference.program, chip_inputs(reference.program, images.samples, images.labels))
     bar.remove_task(task)
-    report = train_report(reference)
+    cost = train_report(reference)
     picture = plan.output / "demo.png"
-    draw(trained, _digits_report(program), report, picture)
+    draw(trained, _digits_report(program), cost, picture)
     return {
         "accuracy": _accuracy(trained, data),
         "digits": {"report": _digits_report(program).model_dump()},
         "reference": {
             "images": images.name,
             "made": images.made,
-            "cycles_per_step": report.cycles,
+            "cycles_per_step": cost.cycles,
             "cycles_per_step_one_port": train_report(one_port).cycles,
-            "report": report.model_dump(),
+            "report": cost.model_dump(),
             "report_one_port": train_report(one_port).model_dump(),
         },
         "rtl": _rtl(found),
-        "speed": _speed(speed, report.clock_ns),
+        "speed": _speed(speed, cost.clock_ns),
         "files": {"verilog": str(verilog), "picture": str(picture)},
     }
 
@@ -92,7 +93,9 @@ def _write_verilog(plan: Plan, bar: Progress) -> Path:
     return path
 
 
-def _agree(plan: Plan, trained: Trained, data: DataSet, reference, images: DataSet, bar: Progress) -> list[Agreement]:
+def _agree(
+    plan: Plan, trained: Trained, data: DataSet, reference: Program, images: DataSet, bar: Progress
+) -> list[Agreement]:
     task = bar.add_task("the same steps on RTL under Verilator", total=None)
     steps = np.arange(plan.rtl_steps)
     assert trained.program
@@ -105,9 +108,7 @@ def _agree(plan: Plan, trained: Trained, data: DataSet, reference, images: DataS
     return found
 
 
-def _digits_report(program):
-    from compiler.report import report
-
+def _digits_report(program: Program) -> Report:
     return report(program, TRAIN, "digits")
 
 
