@@ -1,5 +1,9 @@
 """Learning on the chip: real digits are learnt, and the float64 twin is the same network."""
 
+import io
+import pickle
+import tarfile
+
 import numpy as np
 import pytest
 
@@ -64,6 +68,27 @@ def test_made_images_say_so_and_repeat():
     images = made(4, (3, 32, 32), 10, seed=1)
     assert images.made and images.samples.shape == (4, 3, 32, 32)
     assert np.array_equal(images.samples, made(4, (3, 32, 32), 10, seed=1).samples)
+
+
+def _archive(path, batch):
+    data = pickle.dumps(batch, protocol=2)
+    with tarfile.open(path, "w:gz") as tar:
+        item = tarfile.TarInfo("cifar-10-batches-py/data_batch_1")
+        item.size = len(data)
+        tar.addfile(item, io.BytesIO(data))
+    return path
+
+
+def test_cifars_archive_is_read(tmp_path):
+    data = np.arange(2 * 3072, dtype=np.uint8).reshape(2, 3072)
+    found = cifar10(_archive(tmp_path / "c.tar.gz", {b"data": data, b"labels": [7, 2]}))
+    assert found.labels.tolist() == [7, 2] and not found.made
+    assert np.array_equal(found.samples[1].reshape(-1) * 255, data[1])
+
+
+def test_an_archive_that_would_run_code_is_refused(tmp_path):
+    with pytest.raises(DataError, match="python archive"):
+        cifar10(_archive(tmp_path / "c.tar.gz", {b"data": np.zeros(3), b"labels": print}))
 
 
 def test_a_wrong_cifar_archive_is_one_line(tmp_path):
