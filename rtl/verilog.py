@@ -19,6 +19,11 @@ from amaranth.back import rtlil
 from amaranth.hdl import Elaboratable
 from pyosys import libyosys as yosys
 
+_ZEROED = re.compile(
+    r"^  cell \$meminit_v2 [^\n]*\n(?:    [^\n]*\n)*?    connect \\DATA \d+'0+\n(?:    [^\n]*\n)*  end\n", re.MULTILINE
+)
+"""RTLIL that fills a memory with zeros at power-up: no SRAM does, and Yosys takes minutes over it."""
+
 
 class NetlistError(ValueError):
     """The netlist cannot be read, or holds what hardware must not."""
@@ -37,9 +42,9 @@ def to_verilog(elaboratable: Elaboratable, *, name: str, ports: Sequence[Any] | 
     """Convert `elaboratable` to SystemVerilog with top module `name`.
 
     `ports` may be left out for a `wiring.Component`: its signature says them. A member `bus.data` becomes the port
-    `bus__data`.
+    `bus__data`. Memories that Amaranth would fill with zeros start with no contents, as SRAM does.
     """
-    text = rtlil.convert(elaboratable, name=name, ports=ports, emit_src=False)
+    text = _ZEROED.sub("", rtlil.convert(elaboratable, name=name, ports=ports, emit_src=False))
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "design.il"), Path(folder, "design.sv")
         source.write_text(text)

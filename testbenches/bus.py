@@ -1,6 +1,6 @@
 """Cocotb's end of the Wishbone bus: lists of transactions, played by the bench at the simulator's speed.
 
-Python calls into the simulator for each list, not for each transaction: hundreds of thousands of words a second.
+Python calls into the simulator once for each list, not for each transaction, which would take most of the time.
 """
 
 from __future__ import annotations
