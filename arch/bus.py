@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from arch.chip import Chip
+from arch.chip import HOST_WINDOW, Chip, power_of_two
 from arch.events import Event
-from arch.isa import ENGINES, INSTRUCTION_BITS, Engine
+from arch.isa import INSTRUCTION_BITS, Engine
 
 BUS_BITS = 32
-REGION_SHIFT = 24
+REGION_SHIFT = HOST_WINDOW.bit_length() - 1
 IDENTITY = 0x74636C31
 """What register ID reads: `tcl1`."""
 
@@ -68,24 +68,9 @@ def counter_offset(engine: Engine, event: Event) -> int:
     return Register.COUNTERS + int(engine) * 64 + int(event) * 2
 
 
-def lane_halves(chip: Chip) -> int:
-    """16-bit halves that a word of lanes takes: a power of two, at least 2."""
-    return max(2, _power(chip.lanes))
-
-
-def word_stride(chip: Chip) -> int:
-    """Bytes from a memory word of a bank to the next."""
-    return lane_halves(chip) * 2
-
-
-def bank_stride(depth: int, chip: Chip) -> int:
-    """Bytes from a bank of `depth` words to the next."""
-    return _power(depth) * word_stride(chip)
-
-
 def instruction_stride() -> int:
     """Bytes from an instruction to the next."""
-    return _power(INSTRUCTION_BITS // 32) * 4
+    return power_of_two(INSTRUCTION_BITS // 32) * 4
 
 
 def register_address(offset: int) -> int:
@@ -96,42 +81,24 @@ def register_address(offset: int) -> int:
 def word_address(window: Window, index: int, chip: Chip) -> int:
     """Byte address of linear word `index` of the feature or gradient memory: bank index mod K, place index div K."""
     memory = chip.feature_memory if window == Window.FEATURE else chip.gradient_memory
-    stride = bank_stride(chip.bank_depth(memory), chip)
-    return window << REGION_SHIFT | index % chip.kernel * stride + index // chip.kernel * word_stride(chip)
+    stride = chip.bank_stride(memory)
+    return window << REGION_SHIFT | index % chip.kernel * stride + index // chip.kernel * chip.word_stride
 
 
 def weight_address(row: int, tap: int, chip: Chip) -> int:
     """Byte address of a word of the weight memory: bank tap mod banks, place row * beats + tap div banks."""
     banks = chip.weight_memory.banks
-    stride = bank_stride(chip.bank_depth(chip.weight_memory), chip)
+    stride = chip.bank_stride(chip.weight_memory)
     place = row * chip.row_beats + tap // banks
-    return Window.WEIGHT << REGION_SHIFT | tap % banks * stride + place * word_stride(chip)
+    return Window.WEIGHT << REGION_SHIFT | tap % banks * stride + place * chip.word_stride
 
 
 def program_address(engine: Engine, index: int, chip: Chip) -> int:
     """Byte address of an instruction's lowest 32 bits."""
-    depth = _power(chip.program_memory.instructions)
+    depth = power_of_two(chip.program_memory.instructions)
     return Window.PROGRAM << REGION_SHIFT | (int(engine) * depth + index) * instruction_stride()
 
 
 def random_address(tap: int, lane: int, chip: Chip) -> int:
     """Byte address of a rounder's random state."""
-    return Window.RANDOM << REGION_SHIFT | (tap * _power(chip.lanes) + lane) * 4
-
-
-def window_problem(chip: Chip) -> str | None:
-    """Why the chip's memories do not fit the address map; None if they do."""
-    sizes = {
-        "feature_memory": chip.kernel * bank_stride(chip.bank_depth(chip.feature_memory), chip),
-        "gradient_memory": chip.kernel * bank_stride(chip.bank_depth(chip.gradient_memory), chip),
-        "weight_memory": chip.weight_memory.banks * bank_stride(chip.bank_depth(chip.weight_memory), chip),
-        "program_memory": len(ENGINES) * _power(chip.program_memory.instructions) * instruction_stride(),
-    }
-    for name, size in sizes.items():
-        if size > 1 << REGION_SHIFT:
-            return f"{name}: must fit a bus window of {1 << REGION_SHIFT} bytes, not take {size}"
-    return None
-
-
-def _power(count: int) -> int:
-    return 1 << (count - 1).bit_length()
+    return Window.RANDOM << REGION_SHIFT | (tap * power_of_two(chip.lanes) + lane) * 4

@@ -12,11 +12,26 @@ from typing import Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from arch.errors import InputError
+from arch.errors import InputError, described
+from arch.files import LARGEST_YAML, parse_yaml, read_text
 
 CHIPS = Path(__file__).parent / "chips"
 MAX_ROWS = 1 << 16
 """Rows of a memory bank that an instruction's 16-bit row field can name."""
+
+
+HOST_WINDOW = 1 << 24
+"""Bytes of the host's address map that a memory may take."""
+
+
+def power_of_two(count: int) -> int:
+    """The smallest power of two that is at least `count`."""
+    return 1 << (count - 1).bit_length()
+
+
+def shipped() -> dict[str, Path]:
+    """The chips that come with tinycl, by name."""
+    return {path.stem: path for path in sorted(CHIPS.glob("*.yaml"))}
 
 
 class ChipError(InputError):
@@ -114,10 +129,12 @@ class Chip(_Model):
     def _size_problems(self, name: str, memory: OnChipMemory, words: int, what: str):
         depth = self.bank_depth(memory)
         if depth * memory.banks < words:
-            least = -(-words // memory.banks) * memory.banks * self.lanes * self.word_bits // 8 + 1
+            least = -(-(-(-words // memory.banks) * memory.banks * self.lanes * self.word_bits) // 8)
             yield f"{name}.bytes must be at least {least} to hold {what}, not {memory.bytes}"
         if depth > MAX_ROWS:
             yield f"{name}.bytes must give at most {MAX_ROWS} words a bank, not {depth}"
+        elif self.window_bytes(memory) > HOST_WINDOW:
+            yield f"{name} must fit a window of {HOST_WINDOW} bytes of the host's bus, not {self.window_bytes(memory)}"
 
     @property
     def kernel(self) -> int:
@@ -137,6 +154,23 @@ class Chip(_Model):
     def bank_depth(self, memory: OnChipMemory) -> int:
         """Words in one bank of `memory`."""
         return memory.bytes * 8 // (memory.banks * self.lanes * self.word_bits)
+
+    @property
+    def word_stride(self) -> int:
+        """Bytes from a word of a bank to the next on the host's bus: 16 bits a lane, a power of two, at least 4."""
+        return 2 * max(2, power_of_two(self.lanes))
+
+    def bank_stride(self, memory: OnChipMemory) -> int:
+        """Bytes from a bank of `memory` to the next on the host's bus."""
+        return power_of_two(self.bank_depth(memory)) * self.word_stride
+
+    def window_bytes(self, memory: OnChipMemory) -> int:
+        """Bytes that `memory` takes on the host's bus."""
+        return memory.banks * self.bank_stride(memory)
+
+    def words(self, count: int) -> int:
+        """Words that hold `count` elements."""
+        return -(-count // self.lanes)
 
     @cached_property
     def feature_words(self) -> int:
@@ -177,11 +211,9 @@ class Chip(_Model):
     def parse(cls, text: str, where: str = "chip") -> Chip:
         """The chip that YAML `text` describes. Raises `ChipError` naming every wrong field at once."""
         try:
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ChipError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
-        if not isinstance(data, dict):
-            raise ChipError(f"{where}: must be a mapping of fields such as `taps: 9`, not {type(data).__name__}")
+            data = parse_yaml(text, where)
+        except InputError as error:
+            raise ChipError(str(error)) from None
         return cls.from_fields(data, where)
 
     @classmethod
@@ -190,30 +222,18 @@ class Chip(_Model):
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
-            raise ChipError(f"{where}: " + "; ".join(_describe(item) for item in error.errors())) from None
+            raise ChipError(f"{where}: {described(error)}") from None
 
     @classmethod
     def load(cls, name: str | Path) -> Chip:
         """A shipped chip by name (`paper`, `tiny`, `wide` ...) or one from a YAML file."""
-        shipped = {path.stem: path for path in sorted(CHIPS.glob("*.yaml"))}
-        path = shipped.get(str(name), Path(name))
+        path = shipped().get(str(name), Path(name))
         try:
-            text = path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            known = ", ".join(shipped)
-            reason = error.strerror if isinstance(error, OSError) else "not text"
-            raise ChipError(f"chip {name}: {reason}; give a YAML file or one of {known}") from None
+            text = read_text(path, LARGEST_YAML)
+        except InputError as error:
+            raise ChipError(f"chip {error}; give a YAML file or one of {', '.join(shipped())}") from None
         return cls.parse(text, where=f"chip {name}")
 
     def replace(self, **fields) -> Chip:
         """A copy with `fields` changed and everything checked again."""
         return self.from_fields({**self.model_dump(), **fields}, where=f"chip {self.name}")
-
-
-def _describe(item) -> str:
-    place = ".".join(str(part) for part in item["loc"])
-    message = item["msg"].removeprefix("Value error, ")
-    if not place:
-        return message
-    given = "" if item["type"] in ("missing", "extra_forbidden") else f", not {item['input']!r}"
-    return f"{place}: {message[0].lower()}{message[1:]}{given}"

@@ -7,7 +7,7 @@ from collections import Counter
 from arch.chip import Chip
 from arch.events import Event
 from arch.isa import Compute, Destination, Emission, Instruction, Load, Loss, Moving, Space, Stationary
-from arch.timing import duration, uses_rows, words_of, writes_rows
+from arch.timing import duration, uses_rows, writes_rows
 from arch.traversal import accesses
 
 _READS = {Space.FEATURE: Event.FEATURE_READS, Space.GRADIENT: Event.GRADIENT_READS}
@@ -22,7 +22,7 @@ def counted(instruction: Instruction, chip: Chip) -> Counter[Event]:
     elif isinstance(instruction, Compute):
         _count_compute(events, instruction, chip)
     elif isinstance(instruction, Loss):
-        words = words_of(instruction.count, chip)
+        words = chip.words(instruction.count)
         events[_READS[instruction.space]] += 1 + 3 * words
         events[_WRITES[Space(1 - instruction.space)]] += words
         events[Event.ROUNDED_WORDS] += words
@@ -66,5 +66,5 @@ def map_words(compute: Compute, chip: Chip) -> int:
     if writes_rows(compute):
         return 0
     if compute.emission == Emission.END:
-        return words_of(compute.iterations, chip)
+        return chip.words(compute.iterations)
     return compute.height * compute.width

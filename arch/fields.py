@@ -27,6 +27,7 @@ class Field:
     kind: str
     offset: int
     enum: type[IntEnum] | None
+    reserved: bool
     doc: str
 
     @property
@@ -35,19 +36,23 @@ class Field:
         return 1 << self.bits
 
 
-def number(bits: int, doc: str, default: int = 0) -> Any:
-    """Declare an unsigned field of `bits` bits."""
-    return dataclasses.field(default=default, metadata={"bits": bits, "kind": "number", "doc": doc})
+def number(bits: int, doc: str, default: int = 0, *, reserved: bool = False) -> Any:
+    """Declare an unsigned field of `bits` bits; a reserved one must be 0 in this version."""
+    return dataclasses.field(default=default, metadata=_meta(bits, "number", doc, reserved))
 
 
 def address(doc: str) -> Any:
     """Declare a word address (or a distance between words) of a feature or gradient memory."""
-    return dataclasses.field(default=0, metadata={"bits": ROW_BITS + BANK_BITS, "kind": "address", "doc": doc})
+    return dataclasses.field(default=0, metadata=_meta(ROW_BITS + BANK_BITS, "address", doc))
 
 
-def choice(enum: type[IntEnum], bits: int, doc: str, default: int = 0) -> Any:
-    """Declare a field that holds a member of `enum`."""
-    return dataclasses.field(default=enum(default), metadata={"bits": bits, "kind": "enum", "doc": doc, "enum": enum})
+def choice(enum: type[IntEnum], bits: int, doc: str, default: int = 0, *, reserved: bool = False) -> Any:
+    """Declare a field that holds a member of `enum`; a reserved one must be 0 in this version."""
+    return dataclasses.field(default=enum(default), metadata=_meta(bits, "enum", doc, reserved) | {"enum": enum})
+
+
+def _meta(bits: int, kind: str, doc: str, reserved: bool = False) -> dict[str, Any]:
+    return {"bits": bits, "kind": kind, "doc": doc, "reserved": reserved}
 
 
 @cache
@@ -57,7 +62,8 @@ def layout(kind: type) -> tuple[Field, ...]:
     offset = 0
     for item in dataclasses.fields(kind):
         meta = item.metadata
-        fields.append(Field(item.name, meta["bits"], meta["kind"], offset, meta.get("enum"), meta["doc"]))
+        kind_of, enum = meta["kind"], meta.get("enum")
+        fields.append(Field(item.name, meta["bits"], kind_of, offset, enum, meta["reserved"], meta["doc"]))
         offset += meta["bits"]
     return tuple(fields)
 

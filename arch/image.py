@@ -11,6 +11,9 @@ from arch.errors import InputError
 from arch.layout import Region, Store
 from arch.numerics import seeded
 
+MEMORIES = ("feature", "gradient", "weight", "random")
+"""The arrays of an image."""
+
 
 @dataclass
 class Image:
@@ -50,6 +53,8 @@ class Image:
     def write(self, region: Region, values: np.ndarray, chip: Chip) -> None:
         """Set the region's integers. Raises `InputError` if the shape differs or a value exceeds the word."""
         values = np.asarray(values)
+        if values.dtype.kind not in "iu":
+            raise InputError(f"{region.name} must be integers, not {values.dtype}")
         if values.shape != region.shape:
             raise InputError(f"{region.name} must have shape {list(region.shape)}, not {list(values.shape)}")
         if values.size and (values.max() > chip.largest or values.min() < -chip.largest - 1):
@@ -58,8 +63,19 @@ class Image:
 
     def differences(self, other: Image) -> int:
         """How many memory elements and random states differ."""
-        pairs = ((getattr(self, name), getattr(other, name)) for name in ("feature", "gradient", "weight", "random"))
+        pairs = ((getattr(self, name), getattr(other, name)) for name in MEMORIES)
         return sum(int(np.count_nonzero(a != b)) for a, b in pairs)
+
+
+def real_numbers(values: np.ndarray, name: str) -> np.ndarray:
+    """`values` as float64. Raises `InputError` naming `name` unless all are finite real numbers."""
+    values = np.asarray(values)
+    if values.dtype.kind not in "fiu":
+        raise InputError(f"{name} must be real numbers, not {values.dtype}")
+    values = values.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise InputError(f"{name} must be finite numbers, but holds NaN or infinity")
+    return values
 
 
 def quantised(values: np.ndarray, fraction: int, chip: Chip, name: str = "values") -> np.ndarray:
@@ -67,8 +83,6 @@ def quantised(values: np.ndarray, fraction: int, chip: Chip, name: str = "values
 
     Raises `InputError` naming `name` if a value is NaN or infinite.
     """
-    values = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise InputError(f"{name} must be finite numbers, but holds NaN or infinity")
+    values = real_numbers(values, name)
     scaled = np.floor(np.ldexp(values, fraction) + 0.5)
     return np.clip(scaled, -chip.largest - 1, chip.largest).astype(np.int16)

@@ -178,8 +178,8 @@ class Load(Instruction):
     count: int = number(8, "rows (KERNEL), words (VECTOR), 1 (BIAS)", 1)
     space: Space = choice(Space, 1, "memory of the source (VECTOR)")
     source: int = address("first word (VECTOR)")
-    storage: Storage = choice(Storage, 1, "bits of a stored element; reserved")
-    sparse_index: int = number(8, "row of N:M indices; reserved")
+    storage: Storage = choice(Storage, 1, "bits of a stored element", reserved=True)
+    sparse_index: int = number(8, "row of N:M indices", reserved=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,14 +225,14 @@ class Compute(Instruction):
     rounding: Rounding = choice(Rounding, 2, "rounding of the shifted sum")
     overflow: Overflow = choice(Overflow, 1, "what becomes of a value beyond the word")
     relu: int = number(1, "replace negative results by zero")
-    stride: int = number(2, "positions are 1 + stride apart; reserved")
-    dilation: int = number(2, "taps are 1 + dilation apart; reserved")
-    scatter: int = number(1, "accumulate into a moving window; reserved")
-    partial: int = number(2, "preload from (1), leave in (2) the accumulator memory; reserved")
-    skip: int = number(1, "spend no cycle on zeros of the stationary operand; reserved")
-    source_storage: Storage = choice(Storage, 1, "bits of a source element; reserved")
-    target_storage: Storage = choice(Storage, 1, "bits of an emitted element; reserved")
-    sparse_index: int = number(8, "row of N:M indices; reserved")
+    stride: int = number(2, "positions are 1 + stride apart", reserved=True)
+    dilation: int = number(2, "taps are 1 + dilation apart", reserved=True)
+    scatter: int = number(1, "accumulate into a moving window", reserved=True)
+    partial: int = number(2, "preload from (1), leave in (2) the accumulator memory", reserved=True)
+    skip: int = number(1, "spend no cycle on zeros of the stationary operand", reserved=True)
+    source_storage: Storage = choice(Storage, 1, "bits of a source element", reserved=True)
+    target_storage: Storage = choice(Storage, 1, "bits of an emitted element", reserved=True)
+    sparse_index: int = number(8, "row of N:M indices", reserved=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from math import prod
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,6 +35,8 @@ class Kind(StrEnum):
     BIAS = "bias"  # [N]: element i = row base, tap i div lanes, lane i mod lanes
 
 
+LARGEST = 1 << 24
+"""What no base, pitch or extent exceeds."""
 _RANKS = {
     Kind.MAP: 3,
     Kind.VECTOR: 1,
@@ -56,9 +59,9 @@ class Region(BaseModel):
     name: str
     store: Store
     kind: Kind
-    base: int = Field(ge=0)
-    shape: tuple[int, ...]
-    pitch: int = Field(default=0, ge=0)
+    base: int = Field(ge=0, le=LARGEST)
+    shape: tuple[Annotated[int, Field(ge=1, le=LARGEST)], ...]
+    pitch: int = Field(default=0, ge=0, le=LARGEST)
     fraction: int = Field(ge=-32, le=48)
 
     def indices(self, chip: Chip) -> np.ndarray:
@@ -66,14 +69,14 @@ class Region(BaseModel):
 
         Raises `ValueError` if the region's shape does not fit its kind, the chip's lanes or the memory.
         """
-        if len(self.shape) != _RANKS[self.kind] or min(self.shape, default=0) < 1 or prod(self.shape) > 1 << 28:
+        if len(self.shape) != _RANKS[self.kind]:
             raise ValueError(f"region {self.name}: a {self.kind.value} cannot have shape {list(self.shape)}")
-        places = self._places(chip)
         limit = {
             Store.FEATURE: chip.feature_words * chip.lanes,
             Store.GRADIENT: chip.gradient_words * chip.lanes,
             Store.WEIGHT: chip.weight_rows * chip.multipliers,
         }[self.store]
+        places = self._places(chip) if prod(self.shape) <= limit else np.array([limit])
         if int(places.max()) >= limit:
             raise ValueError(f"region {self.name} lies beyond the end of the {self.store.value} memory")
         return places

@@ -30,12 +30,13 @@ from arch.isa import (
     Moving,
     Reduction,
     Rounding,
+    Route,
     Space,
     Stationary,
     Traversal,
     mode_of,
 )
-from arch.timing import uses_rows, words_of, writes_rows
+from arch.timing import uses_rows, writes_rows
 from arch.traversal import blocks
 
 
@@ -73,7 +74,7 @@ def _field_problems(instruction: Instruction, chip: Chip) -> Iterator[str]:
         limit = chip.kernel << fields.ROW_BITS if field.kind == "address" else field.limit
         if not 0 <= value < limit:
             yield f"{field.name} must be 0 to {limit - 1}, not {value}"
-        elif "; reserved" in field.doc and value:
+        elif field.reserved and value:
             yield f"{field.name} must be 0 in this version, not {value}"
     absent = instruction.wait | instruction.signal
     if absent >> len(ENGINES):
@@ -131,7 +132,7 @@ def _load_problems(load: Load, chip: Chip) -> Iterator[str]:
 def _loss_problems(loss: Loss, chip: Chip) -> Iterator[str]:
     if not 1 <= loss.count <= chip.multipliers:
         yield f"count must be 1 to {chip.multipliers}, not {loss.count}"
-    words = words_of(loss.count, chip)
+    words = chip.words(loss.count)
     yield from _span_problems("source", loss.space, range(loss.source, loss.source + words), chip)
     yield from _span_problems("label", loss.space, range(loss.label, loss.label + 1), chip)
     yield from _span_problems("target", Space(1 - loss.space), range(loss.target, loss.target + words), chip)
@@ -142,7 +143,7 @@ def most_iterations(compute: Compute, chip: Chip) -> int:
     limits = [chip.multipliers]
     if compute.stationary == Stationary.KERNEL:
         limits.append(chip.kernel_registers)
-    if compute.moving_route.name == "TAP" or compute.stationary == Stationary.PIXEL:
+    if compute.moving_route == Route.TAP or compute.stationary == Stationary.PIXEL:
         limits.append(chip.lanes)
     if compute.emission == Emission.POSITION and compute.reduction == Reduction.BOTH:
         limits.append(chip.lanes)
@@ -343,6 +344,7 @@ def _order_problems(streams: Mapping[Engine, Sequence[Instruction]]) -> Iterator
     if before is None:
         yield "deadlock: the engines wait for each other's tokens for ever"
         return
+    ports = {(engine, i): spaces(item) for engine, stream in streams.items() for i, item in enumerate(stream)}
     for a, b in combinations(streams, 2):
         pending = sum(item.signal >> b & 1 for item in streams[a]), sum(item.signal >> a & 1 for item in streams[b])
         used = sum(item.wait >> a & 1 for item in streams[b]), sum(item.wait >> b & 1 for item in streams[a])
@@ -350,18 +352,19 @@ def _order_problems(streams: Mapping[Engine, Sequence[Instruction]]) -> Iterator
             yield f"{a.name.lower()} and {b.name.lower()}: every token sent must be waited for"
         if max(pending) > TOKEN_LIMIT and _waiting(streams, a, b, before) > TOKEN_LIMIT:
             yield f"{a.name.lower()} and {b.name.lower()}: more than {TOKEN_LIMIT} tokens may wait"
-        for i, first in enumerate(streams[a]):
-            for k, second in enumerate(streams[b]):
-                ordered = before[b, k].get(a, -1) >= i or before[a, i].get(b, -1) >= k
-                shared = spaces(first) & spaces(second)
-                if shared and not ordered:
+        for i in range(len(streams[a])):
+            for k in range(len(streams[b])):
+                shared = ports[a, i] & ports[b, k]
+                if shared and before[b, k].get(a, -1) < i and before[a, i].get(b, -1) < k:
                     yield (
                         f"{a.name.lower()} {i} and {b.name.lower()} {k} share the {min(shared)} memory "
                         "and no token orders them"
                     )
 
 
-def _predecessors(streams: Mapping[Engine, Sequence[Instruction]]) -> dict[tuple[Engine, int], dict[Engine, int]] | None:
+def _predecessors(
+    streams: Mapping[Engine, Sequence[Instruction]],
+) -> dict[tuple[Engine, int], dict[Engine, int]] | None:
     """For each instruction, the last one of each engine that surely retired before it starts; None: deadlock."""
     before: dict[tuple[Engine, int], dict[Engine, int]] = {}
     sent: dict[tuple[Engine, Engine], list[int]] = {(a, b): [] for a in Engine for b in Engine}

@@ -8,18 +8,17 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from arch.chip import Chip
 from arch.errors import InputError
-from arch.image import Image
+from arch.files import read_array, write_whole
+from arch.image import MEMORIES, Image
 from arch.isa import ENGINES, INSTRUCTION_BITS, Engine, Halt, Instruction, decode, encode
 from arch.layout import Region
 from arch.legal import stream_problems
@@ -97,14 +96,33 @@ class Program:
                     f"{engine.name.lower()}: {len(self.streams[engine])} instructions must fit the program memory "
                     f"of {limit}; enlarge program_memory.instructions"
                 )
-        for name in self.entries:
+        for name, entry in self.entries.items():
+            for engine in ENGINES:
+                unit = engine.name.lower()
+                if not 0 <= entry.start.get(unit, -1) < len(self.streams[engine]):
+                    raise ProgramError(f"entry {name}: must start at an instruction of the {unit} stream")
             for problem in stream_problems(self.entry_streams(name), self.chip):
                 raise ProgramError(f"entry {name}: {problem}")
+        self._check_regions()
+        self._check_image()
+
+    def _check_regions(self) -> None:
+        named: dict[str, Region] = {}
         for region in self.regions():
+            if named.setdefault(region.name, region) != region:
+                raise ProgramError(f"region {region.name}: the name is used twice")
             try:
                 region.indices(self.chip)
             except ValueError as error:
                 raise ProgramError(str(error)) from None
+
+    def _check_image(self) -> None:
+        for name in MEMORIES[:3]:
+            words = getattr(self.image, name)
+            if words.max() > self.chip.largest or words.min() < -self.chip.largest - 1:
+                raise ProgramError(f"its {name} memory holds values beyond {self.chip.word_bits} bits")
+        if not self.image.random.all():
+            raise ProgramError("its random states must not be 0")
 
     def regions(self) -> list[Region]:
         """Every named region."""
@@ -135,7 +153,7 @@ class Program:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             _add(archive, "manifest.json", json.dumps(manifest.model_dump(mode="json"), indent=1).encode())
-            for name in _ARRAYS:
+            for name in MEMORIES:
                 array = io.BytesIO()
                 np.lib.format.write_array(array, getattr(self.image, name), allow_pickle=False)
                 _add(archive, f"{name}.npy", array.getvalue())
@@ -148,9 +166,9 @@ class Program:
             return cls._read(Path(path), chip)
         except OSError as error:
             raise ProgramError(f"program {path}: {error.strerror}") from None
-        except (ProgramError, InputError) as error:
+        except InputError as error:
             raise ProgramError(f"program {path}: {error}") from None
-        except (ValidationError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
             raise ProgramError(f"program {path}: not a program of this version ({type(error).__name__})") from None
 
     @classmethod
@@ -167,6 +185,8 @@ class Program:
                 raise ProgramError("holds more data than a program can")
             manifest = _Manifest.model_validate_json(archive.read("manifest.json"))
             own = Chip.from_fields(manifest.chip)
+            if manifest.fingerprint != own.fingerprint:
+                raise ProgramError("its fingerprint is not that of its chip; compile the network again")
             if chip is not None and chip.fingerprint != own.fingerprint:
                 raise ProgramError(
                     f"built for chip {own.name} ({own.fingerprint}), not for {chip.name} ({chip.fingerprint}); "
@@ -205,7 +225,6 @@ class _Manifest(BaseModel):
     tensors: dict[str, Region]
 
 
-_ARRAYS = ("feature", "gradient", "weight", "random")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -217,23 +236,13 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 def _read_image(archive: zipfile.ZipFile, chip: Chip) -> Image:
     blank = Image.blank(chip)
-    for name in _ARRAYS:
+    for name in MEMORIES:
         expected = getattr(blank, name)
-        array = np.lib.format.read_array(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
+        member = f"{name}.npy"
+        if archive.getinfo(member).file_size > expected.nbytes + 4096:
+            raise ProgramError(f"its {name} memory must be {expected.dtype}{list(expected.shape)}")
+        array = read_array(archive.read(member))
         if array.shape != expected.shape or array.dtype != expected.dtype:
             raise ProgramError(f"its {name} memory must be {expected.dtype}{list(expected.shape)}")
         setattr(blank, name, array)
     return blank
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -5,12 +5,11 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from arch.image import Image
+from arch.image import MEMORIES, Image
 from arch.isa import Engine, Instruction
 from arch.legal import rounds_randomly, spaces
 
-MEMORIES = ("feature", "gradient", "weight", "random")
-
+__all__ = ["MEMORIES", "Retirement", "digests"]
 
 @dataclass(frozen=True)
 class Retirement:

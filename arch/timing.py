@@ -43,11 +43,6 @@ LOSS_WRITE_LATENCY = 6
 """Cycles from a logit word's read in the last pass to the write of its gradient."""
 
 
-def words_of(count: int, chip: Chip) -> int:
-    """Words that hold `count` values."""
-    return -(-count // chip.lanes)
-
-
 def uses_rows(compute: Compute) -> bool:
     """Whether weight rows are read while the nest runs or drains."""
     return compute.stationary == Stationary.STREAM or compute.base == Base.ROW
@@ -67,7 +62,7 @@ def duration(instruction: Instruction, chip: Chip) -> int:
             return instruction.count + 1
         return instruction.count * chip.row_beats + 1
     if isinstance(instruction, Loss):
-        words = words_of(instruction.count, chip)
+        words = chip.words(instruction.count)
         # three passes (the label is read in the cycle before them), the divider, and the latencies between
         return 3 * words + LOSS_SUM_LATENCY + DIVIDER_CYCLES + LOSS_WRITE_LATENCY
     if isinstance(instruction, Compute):
@@ -108,7 +103,7 @@ class _Nest:
                     self._advance(0)
                     self._write_row()
             else:
-                self._write_words(words_of(compute.iterations, self.chip))
+                self._write_words(self.chip.words(compute.iterations))
         return self.last_write + 1
 
     def _load(self, count: int, first: int) -> int:

@@ -14,9 +14,10 @@ from arch.chip import Chip
 from compiler import Calibration, compile_network
 from compiler.pipeline import TRAIN
 from tinycl.agreement import agree
-from tinycl.data import digits, made
+from tinycl.data import digits
 from tinycl.networks import digits_network
 from tinycl.reference import compile_reference
+from tinycl.reference import images as made_images
 from tinycl.training import chip_inputs
 
 
@@ -28,7 +29,7 @@ def main() -> None:
     arguments = parser.parse_args()
     chip = Chip.load(arguments.chip).replace(traversal=arguments.traversal)
     steps = np.arange(arguments.steps)
-    data, images = digits(), made(20, (3, 32, 32), 10, seed=0)
+    data, images = digits(), made_images()
     network = digits_network()
     calibration = Calibration(data.samples, data.labels, 500)
     builds = {

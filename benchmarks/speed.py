@@ -9,8 +9,8 @@ import argparse
 import json
 
 from arch.chip import Chip
-from tinycl.data import made
 from tinycl.reference import compile_reference
+from tinycl.reference import images as made_images
 from tinycl.speed import measure
 from tinycl.training import chip_inputs
 
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     chip = Chip.load("paper")
-    images = made(20, (3, 32, 32), 10, seed=0)
+    images = made_images()
     build = compile_reference(chip, images)
     assert build.program and build.reports
     cycles = build.reports["train"].cycles

@@ -85,12 +85,12 @@ def _check_fit(store: Store, items: list[Placement], bases: dict[str, int], chip
     if not items:
         return
     units = getattr(chip, _LIMIT[store])
-    last = max(items, key=lambda item: bases[item.name] + item.units)
-    beyond = bases[last.name] + last.units - units
+    beyond = max(bases[item.name] + item.units for item in items) - units
     if beyond > 0:
+        largest = max(items, key=lambda item: item.units)
         unit_bits = chip.lanes * chip.word_bits * (chip.taps if store == Store.WEIGHT else 1)
         missing = -(-beyond * unit_bits // 8)
         raise NetworkError(
-            f"{last.name}: does not fit the {store.value} memory of chip {chip.name}, {missing} bytes too few; "
-            f"enlarge {store.value}_memory.bytes"
+            f"{largest.name}, the largest of what is needed at once, does not fit the {store.value} memory of chip "
+            f"{chip.name} beside the rest: {missing} bytes too few; enlarge {store.value}_memory.bytes"
         )

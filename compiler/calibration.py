@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from arch.image import real_numbers
 from compiler.float_twin import FloatTwin
 from compiler.graph import Graph
 from compiler.network import NetworkError
@@ -28,15 +29,13 @@ def observe(
     graph: Graph, parameters: dict[str, np.ndarray], calibration: Calibration, learning_rate: float
 ) -> dict[str, float]:
     """The largest magnitude of every tensor of the graph, at least 2**-20. Raises `NetworkError` on bad samples."""
-    samples = np.asarray(calibration.samples, dtype=np.float64)
+    samples = real_numbers(calibration.samples, "calibration samples")
     shape = graph.tensors["input"].shape
     if samples.ndim < 1 or len(samples) == 0 or samples.shape[1:] != shape:
         raise NetworkError(f"input: calibration samples must have shape [n, {list(shape)}], not {list(samples.shape)}")
-    if not np.isfinite(samples).all():
-        raise NetworkError("input: calibration samples must be finite numbers, but hold NaN or infinity")
     labels = np.asarray(calibration.labels)
     classes = graph.tensors[graph.logits].shape[0]
-    if "label" in graph.tensors and (labels.shape != (len(samples),) or not _within(labels, classes)):
+    if "label" in graph.tensors and not valid_labels(labels, len(samples), classes):
         raise NetworkError(f"label: calibration needs {len(samples)} integer labels from 0 to {classes - 1}")
     trains = len(graph.operations) > graph.forward
     twin = FloatTwin(graph, parameters, learning_rate)
@@ -53,8 +52,11 @@ def observe(
     return largest
 
 
-def _within(labels: np.ndarray, classes: int) -> bool:
-    return labels.dtype.kind in "iu" and 0 <= int(labels.min()) and int(labels.max()) < classes
+def valid_labels(labels: np.ndarray, count: int, classes: int) -> bool:
+    """Whether there are `count` labels, integers from 0 to `classes` - 1."""
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        return False
+    return int(labels.min()) >= 0 and int(labels.max()) < classes
 
 
 def _keep(largest: dict[str, float], values: dict[str, np.ndarray]) -> None:

@@ -14,9 +14,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from arch.errors import InputError, described
+from arch.files import LARGEST_YAML, parse_yaml, read_text
 from compiler.network import Network, NetworkError
 
 
@@ -57,18 +58,11 @@ class _Description(_Model):
 def load_network(path: str | Path) -> Network:
     """The network that a YAML file describes. Raises `NetworkError` naming every wrong field, or the wrong node."""
     try:
-        data = yaml.safe_load(Path(path).read_text())
-        description = _Description.model_validate(data)
-    except OSError as error:
-        raise NetworkError(f"network {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise NetworkError(f"network {path}: not YAML: {' '.join(str(error).split())}") from None
+        description = _Description.model_validate(parse_yaml(read_text(Path(path), LARGEST_YAML), str(path)))
     except ValidationError as error:
-        places = {".".join(str(part) for part in item["loc"][:2]) or "file" for item in error.errors()}
-        raise NetworkError(
-            f"network {path}: wrong or missing: {', '.join(sorted(places))}; a network has name, input and layers "
-            "(conv: {filters}, relu, dense: {outputs}, softmax_cross_entropy)"
-        ) from None
+        raise NetworkError(f"network {path}: {described(error)}") from None
+    except InputError as error:
+        raise NetworkError(f"network {error}") from None
     network = Network(description.name, tuple(description.input))
     for layer in description.layers:
         if isinstance(layer, _ConvItem):

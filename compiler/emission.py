@@ -22,7 +22,7 @@ from arch.isa import (
     Traversal,
     mode_fields,
 )
-from arch.layout import Kind, Region, Store
+from arch.layout import Kind, Region, Store, rows_of
 from arch.program import Step
 from compiler.formats import update_fraction
 from compiler.graph import Graph, Operation, Operator
@@ -116,7 +116,7 @@ class _Emitter:
             **mode_fields(mode),
             **self._walk(source, gradient, operation.padding),
             **self._pixel(gradient),
-            iterations=weight.shape[0 if weight.kind == Kind.FILTERS else 1],
+            iterations=rows_of(weight.kind, weight.shape, self.chip),
             **self._update(operation),
         )
 
@@ -187,7 +187,7 @@ class _Emitter:
         )
 
     def _load_kernel(self, weight: Region, rotate: bool) -> Instruction:
-        rows = weight.shape[0 if weight.kind == Kind.FILTERS else 1]
+        rows = rows_of(weight.kind, weight.shape, self.chip)
         return Load(destination=Destination.KERNEL, row=weight.base, count=rows, rotate=int(rotate))
 
     def _load_bias(self, operation: Operation) -> Iterator[Instruction]:
@@ -195,7 +195,7 @@ class _Emitter:
             yield Load(destination=Destination.BIAS, row=self.regions[operation.bias].base)
 
     def _load_vector(self, vector: Region) -> Instruction:
-        words = -(-vector.shape[0] // self.chip.lanes)
+        words = self.chip.words(vector.shape[0])
         return Load(destination=Destination.VECTOR, count=words, space=_SPACE[vector.store], source=vector.base)
 
     def _window(self, operation: Operation, mode: str, padding: int, **numbers: Any) -> Instruction:
@@ -204,7 +204,7 @@ class _Emitter:
         return Compute(
             **mode_fields(mode),
             **self._walk(source, target, padding),
-            iterations=weight.shape[0 if weight.kind == Kind.FILTERS else 1],
+            iterations=rows_of(weight.kind, weight.shape, self.chip),
             **self._target(target),
             **self._mask(operation),
             **numbers,
@@ -271,7 +271,7 @@ def _word_extents(region: Region, chip: Chip) -> tuple[int, int]:
     """Rows and columns of a region's words."""
     if region.kind == Kind.MAP:
         return region.shape[0], region.shape[1]
-    return 1, -(-region.shape[0] // chip.lanes)
+    return 1, chip.words(region.shape[0])
 
 
 _EMIT: dict[Operator, Callable[[_Emitter, Operation], Iterator[Instruction]]] = {

@@ -20,6 +20,8 @@ _UPDATES = (
     Operator.GEMM_WEIGHT_UPDATE,
     Operator.GEMM_BIAS_UPDATE,
 )
+_LEAST_FRACTION = -8
+"""Coarser formats hold nothing that is meant."""
 _MOST_LOSS_FRACTION = 15
 """What LOSS's fields can say."""
 
@@ -50,7 +52,10 @@ def rate_exponent(learning_rate: float) -> int:
 def fractions(
     graph: Graph, largest: dict[str, float], chip: Chip, rate: int, headroom: Headroom | None = None
 ) -> dict[str, int]:
-    """Fraction bits of every tensor; `rate` is the k of the learning rate 2**-k."""
+    """Fraction bits of every tensor; `rate` is the k of the learning rate 2**-k.
+
+    Raises `NetworkError` naming the tensor that no format fits.
+    """
     headroom = headroom or Headroom()
     factors = {
         Role.INPUT: 1.0,
@@ -60,46 +65,61 @@ def fractions(
         Role.BIAS: headroom.parameter,
     }
     result = {
-        name: 0 if tensor.role == Role.LABEL else _most_bits(largest[name] * factors[tensor.role], chip)
+        name: 0 if tensor.role == Role.LABEL else _most_bits(name, largest[name] * factors[tensor.role], chip)
         for name, tensor in graph.tensors.items()
     }
-    for operation in graph.operations:
-        _fit(operation, result, chip, rate)
+    before: dict[str, int] = {}
+    while before != result:  # each pass only lowers fractions, down to where `_lower` refuses
+        before = dict(result)
+        for operation in graph.operations:
+            _fit(operation, result, chip, rate)
     return result
 
 
-def _most_bits(magnitude: float, chip: Chip) -> int:
-    """The most fraction bits with which `magnitude` fits a word, at most 24."""
+def _most_bits(name: str, magnitude: float, chip: Chip) -> int:
+    """The most fraction bits with which `magnitude` fits a word; no more than a word beyond the point."""
     _, exponent = frexp(magnitude)  # magnitude < 2**exponent
-    return max(-8, min(24, chip.word_bits - 1 - exponent))
+    bits = min(chip.word_bits, chip.word_bits - 1 - exponent)
+    if bits < _LEAST_FRACTION:
+        raise NetworkError(f"{name}: reaches {magnitude:.3g}, too large for {chip.word_bits} bits; scale the data")
+    return bits
+
+
+def _lower(name: str, most: int, fraction: dict[str, int]) -> None:
+    """Let a tensor have at most `most` fraction bits."""
+    if most < _LEAST_FRACTION:
+        raise NetworkError(f"{name}: would need {most} fraction bits; raise the learning rate or scale the data")
+    fraction[name] = min(fraction[name], most)
 
 
 def _fit(operation: Operation, fraction: dict[str, int], chip: Chip, rate: int) -> None:
     """Lower fractions until the operation's shifts exist."""
     if operation.operator == Operator.LOSS_GRADIENT:
         logits = operation.inputs[0]
-        fraction[logits] = min(fraction[logits], _MOST_LOSS_FRACTION)
+        if fraction[logits] < 0:
+            raise NetworkError(f"{logits}: its logits are too large for the loss; scale the data")
+        _lower(logits, _MOST_LOSS_FRACTION, fraction)
         # a gradient lies in [-1, 1]: one integer bit with the sign, so that only +1 would saturate
-        fraction[operation.output] = min(chip.word_bits - 1, _MOST_LOSS_FRACTION)
+        _lower(operation.output, min(chip.word_bits - 1, _MOST_LOSS_FRACTION), fraction)
+        if fraction[operation.output] < 0:
+            raise NetworkError(f"{operation.output}: has no fraction bits left; raise the learning rate")
     elif operation.operator in _UPDATES:
         _fit_update(operation, fraction, chip, rate)
     else:
         total = fraction[operation.inputs[0]] + fraction[operation.weight]
-        fraction[operation.output] = min(fraction[operation.output], total)
+        _lower(operation.output, total, fraction)
         if operation.bias:
-            fraction[operation.bias] = min(fraction[operation.bias], total)
+            _lower(operation.bias, total, fraction)
 
 
 def _fit_update(operation: Operation, fraction: dict[str, int], chip: Chip, rate: int) -> None:
-    total = update_fraction(operation, fraction) + rate
-    fraction[operation.output] = min(fraction[operation.output], total)
-    # the old weight, shifted left, must leave the accumulator a bit beside the products
+    _lower(operation.output, update_fraction(operation, fraction) + rate, fraction)
+    # the old weight, shifted left, must leave the accumulator a bit beside the products: coarsen the gradient
     most = chip.accumulator_bits - chip.word_bits - 2
-    if total - fraction[operation.output] > most:
-        raise NetworkError(
-            f"{operation.layer}: an update needs a shift of {total - fraction[operation.output]}, "
-            f"but accumulator_bits {chip.accumulator_bits} allows {most}; widen accumulator_bits"
-        )
+    excess = update_fraction(operation, fraction) + rate - fraction[operation.output] - most
+    if excess > 0:
+        gradient = operation.inputs[-1]
+        _lower(gradient, fraction[gradient] - excess, fraction)
 
 
 def update_fraction(operation: Operation, fraction: dict[str, int]) -> int:

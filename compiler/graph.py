@@ -76,6 +76,7 @@ class Graph:
     logits: str = ""
 
     def add(self, name: str, shape: tuple[int, ...], role: Role) -> str:
-        """Enter a tensor and return its name."""
+        """Enter a tensor of a new name and return the name."""
+        assert name not in self.tensors, name
         self.tensors[name] = Tensor(name, tuple(shape), role)
         return name

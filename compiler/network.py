@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Self
 
 import numpy as np
 
 from arch.errors import InputError
+from arch.image import real_numbers
 
 LARGEST_EXTENT = 1023
-"""The largest height or width of a map."""
+"""The largest channels, height, width, kernel, filters or outputs."""
 LARGEST_TENSOR = 1 << 24
 """Elements beyond which a parameter is refused before anything is allocated."""
+
+_TAKEN = ("input", "label")
+"""Names of tensors that are no layer's."""
 
 
 class NetworkError(InputError):
@@ -82,10 +87,10 @@ class Network:
         if len(self.shape) != 3:
             raise NetworkError(f"{name}: its input must be a map (C, H, W), not {self.shape}; put it before dense")
         _, height, width = self.shape
-        if not (_extent(filters) and _extent(kernel)) or padding < 0:
-            raise NetworkError(f"{name}: filters and kernel must be 1 to {LARGEST_EXTENT}, padding at least 0")
+        if not (_extent(filters) and _extent(kernel) and _extent(padding + 1)):
+            raise NetworkError(f"{name}: filters and kernel must be 1 to {LARGEST_EXTENT}, padding 0 to as many")
         extents = (height + 2 * padding - kernel + 1, width + 2 * padding - kernel + 1)
-        if min(extents) < 1:
+        if not all(_extent(extent) for extent in extents):
             raise NetworkError(f"{name}: kernel {kernel} must fit the {height} x {width} map with padding {padding}")
         return self._add(Conv(name, (filters, *extents), kernel, padding, bias))
 
@@ -115,12 +120,12 @@ class Network:
             if isinstance(layer, Conv):
                 shapes[f"{layer.name}.weight"] = (layer.shape[0], before[0], layer.kernel, layer.kernel)
             elif isinstance(layer, Dense):
-                shapes[f"{layer.name}.weight"] = (layer.shape[0], int(np.prod(before)))
+                shapes[f"{layer.name}.weight"] = (layer.shape[0], prod(before))
             if isinstance(layer, Conv | Dense) and layer.bias:
                 shapes[f"{layer.name}.bias"] = (layer.shape[0],)
             before = layer.shape
         for name, shape in shapes.items():
-            if int(np.prod(shape)) > LARGEST_TENSOR:
+            if prod(shape) > LARGEST_TENSOR:
                 raise NetworkError(f"{name}: {list(shape)} must have at most {LARGEST_TENSOR} elements")
         return shapes
 
@@ -128,12 +133,12 @@ class Network:
         """Random float64 parameters: weights normal with variance 2 / fan-in (He et al., 2015), biases zero."""
         rng = np.random.default_rng(seed)
         return {
-            name: np.zeros(shape) if len(shape) == 1 else rng.normal(0.0, np.sqrt(2 / np.prod(shape[1:])), shape)
+            name: np.zeros(shape) if len(shape) == 1 else rng.normal(0.0, np.sqrt(2 / prod(shape[1:])), shape)
             for name, shape in self.shapes.items()
         }
 
     def checked(self, parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The parameters as float64. Raises `NetworkError` on a missing, misshapen or not finite one."""
+        """The parameters as float64. Raises `InputError` on a missing, misshapen or not finite one."""
         shapes = self.shapes
         for name in parameters:
             if name not in shapes:
@@ -142,11 +147,9 @@ class Network:
         for name, shape in shapes.items():
             if name not in parameters:
                 raise NetworkError(f"{name}: parameter missing")
-            values = np.asarray(parameters[name], dtype=np.float64)
+            values = real_numbers(parameters[name], name)
             if values.shape != shape:
                 raise NetworkError(f"{name}: must have shape {list(shape)}, not {list(values.shape)}")
-            if not np.isfinite(values).all():
-                raise NetworkError(f"{name}: must be finite numbers, but holds NaN or infinity")
             result[name] = values
         return result
 
@@ -154,6 +157,8 @@ class Network:
         return f"{stem}{1 + sum(isinstance(layer, kind) for layer in self.layers)}"
 
     def _add(self, layer: Layer) -> Self:
+        if "." in layer.name or layer.name in _TAKEN:
+            raise NetworkError(f"{layer.name}: a layer's name must have no dot and not be {' or '.join(_TAKEN)}")
         if self.layers and isinstance(self.layers[-1], SoftmaxCrossEntropyLoss):
             raise NetworkError(f"{layer.name}: must come before {self.layers[-1].name}, which ends the network")
         if any(other.name == layer.name for other in self.layers):

@@ -36,7 +36,7 @@ class Options:
     """
 
     train: bool = True
-    learning_rate: float = 2.0**-5
+    learning_rate: float = 2.0**-6
     rounding: Rounding = Rounding.RND
     update_rounding: Rounding = Rounding.STOCHASTIC
     seed: int = 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from arch.chip import Chip
 from arch.layout import Kind, Store, map_pitch, rows_of
+from compiler.forward import LABEL
 from compiler.graph import Graph, Operation, Operator, Role, Tensor
 from compiler.network import NetworkError
 
@@ -36,13 +37,16 @@ def place(graph: Graph, chip: Chip) -> dict[str, Placement]:
         if operation.bias:
             bias = graph.tensors[operation.bias]
             placements[bias.name] = Placement(bias.name, Store.WEIGHT, Kind.BIAS, bias.shape, 0, 1)
+    classes = graph.tensors[graph.logits].shape[0]
+    if LABEL in graph.tensors and classes > chip.largest + 1:
+        raise NetworkError(f"{graph.logits}: classes must be at most {chip.largest + 1}, what a label can name")
     return placements
 
 
 def _place_value(tensor: Tensor, chip: Chip) -> Placement:
     store = Store.GRADIENT if tensor.role == Role.GRADIENT else Store.FEATURE
     if len(tensor.shape) == 1:
-        words = -(-tensor.shape[0] // chip.lanes)
+        words = chip.words(tensor.shape[0])
         return Placement(tensor.name, store, Kind.VECTOR, tensor.shape, 0, words)
     channels, height, width = tensor.shape
     pitch = map_pitch(width, chip)

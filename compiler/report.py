@@ -7,12 +7,13 @@ from collections import Counter
 from pydantic import BaseModel, ConfigDict
 
 from arch.chip import Chip
-from arch.counts import counted
+from arch.counts import counted, map_words
 from arch.events import Event
 from arch.isa import Compute
 from arch.layout import Region, Store
 from arch.program import Program
-from arch.timing import duration, schedule, uses_rows, writes_rows
+from arch.timing import duration, schedule, writes_rows
+from arch.traversal import accesses
 
 SCHEMA = 1
 """Rises when a field changes its meaning or goes."""
@@ -126,13 +127,13 @@ def _row(layer: str, phase: str, items: list, chip: Chip) -> Row:
         macs=macs,
         ideal_cycles=round(ideal, 1),
         utilisation=round(ideal / cycles, 4) if cycles else 0.0,
-        limited_by=_limit(computes, cycles, ideal, events[Event.STEPS]),
+        limited_by=_limit(computes, cycles, ideal, events[Event.STEPS], chip),
         window_words=events[Event.WINDOW_WORDS],
         traffic={name: Traffic(reads=events[r], writes=events[w]) for name, (r, w) in _TRAFFIC.items()},
     )
 
 
-def _limit(computes: list[Compute], cycles: int, ideal: float, steps: int) -> str:
+def _limit(computes: list[Compute], cycles: int, ideal: float, steps: int, chip: Chip) -> str:
     """What most of the cycles beyond the ideal are lost to."""
     if not ideal:
         return "overhead"
@@ -141,11 +142,25 @@ def _limit(computes: list[Compute], cycles: int, ideal: float, steps: int) -> st
         return "multipliers"
     if idle >= waiting:
         return "idle multipliers"
-    if any(uses_rows(item) for item in computes):
-        return "weight port" if waiting > 64 else "fill"
-    if any(not writes_rows(item) and item.iterations == 1 for item in computes):
-        return "feature port"
-    return "fill"
+    ports = {"weight port": _row_cycles(computes, chip), "feature port": _map_cycles(computes, chip)}
+    busiest = max(ports, key=lambda name: ports[name])
+    return busiest if ports[busiest] > steps else "fill"
+
+
+def _row_cycles(computes: list[Compute], chip: Chip) -> int:
+    """Cycles in which the weight memory's port reads or writes rows."""
+    events = sum((counted(item, chip) for item in computes), Counter[Event]())
+    return (events[Event.WEIGHT_READS] + events[Event.WEIGHT_WRITES]) // chip.taps * chip.row_beats
+
+
+def _map_cycles(computes: list[Compute], chip: Chip) -> int:
+    """Cycles in which the memory that windows or blocks are read from is taken, by their accesses or by writes."""
+    total = 0
+    for item in computes:
+        total += sum(map(len, accesses(item, chip)))
+        if not writes_rows(item) and item.target_space == item.source_space:
+            total += map_words(item, chip)
+    return total
 
 
 def _unique(program: Program) -> list[Region]:

@@ -52,7 +52,8 @@ class _State(enum.Enum):
 class Host(wiring.Component):
     """`begin` starts the engines at `first_array` and `first_vector`; `finish` is the cycle in which the last halts.
 
-    `cycles` and `counts_*` are what registers show; each memory has its port.
+    From the cycle after `abort` on nothing runs. `fault_*`: the engine faults at its instruction `index_*`. `cycles`
+    and `counts_*` are what registers show; each memory has its port.
     """
 
     def __init__(self, chip: Chip):
@@ -65,11 +66,14 @@ class Host(wiring.Component):
                 f"first_{name}": Out(index),
                 f"counts_{name}": In(counts_layout()),
                 f"program_{name}": Out(program_port(chip)),
+                f"fault_{name}": In(1),
+                f"index_{name}": In(index),
             }
         super().__init__(
             {
                 "bus": In(bus_signature()),
                 "begin": Out(1),
+                "abort": Out(1),
                 "running": In(1),
                 "finish": In(1),
                 "interrupt": Out(1),
@@ -131,15 +135,21 @@ class Host(wiring.Component):
 
     def _registers(self, m: Module) -> Value:
         """The registers' writes; what a read gives."""
-        ended = Signal()
+        ended, aborted = Signal(), Signal()
         data, writes = self._data, self._register_write
-        m.d.comb += self.begin.eq(writes & (self._offset == Register.CONTROL) & data[0] & ~self.running)
+        controls = writes & (self._offset == Register.CONTROL)
+        m.d.comb += [
+            self.begin.eq(controls & data[0] & ~self.running),
+            self.abort.eq(controls & data[1] & self.running & ~self.finish),  # what ends in this cycle has ended
+        ]
         firsts = {engine: getattr(self, f"first_{engine.name.lower()}") for engine in ENGINES}
         for engine, first in firsts.items():
             with m.If(writes & (self._offset == bus.start_register(engine))):
                 m.d.sync += first.eq(data)
         with m.If(self.begin):
-            m.d.sync += ended.eq(0)
+            m.d.sync += [ended.eq(0), aborted.eq(0)]
+        with m.If(self.abort):
+            m.d.sync += aborted.eq(1)
         with m.If(writes & (self._offset == Register.INTERRUPT) & data[0]):
             m.d.sync += self.interrupt.eq(0)
         with m.If(self.finish):
@@ -147,7 +157,8 @@ class Host(wiring.Component):
         answer = Signal(BUS_BITS)
         shown: dict[int, Value | int] = {
             Register.ID: IDENTITY,
-            Register.CONTROL: Cat(self.running, ended),
+            Register.CONTROL: Cat(self.running, ended, aborted),
+            Register.FAULT: self._fault(m),
             Register.INTERRUPT: self.interrupt,
             Register.CYCLES_LOW: self.cycles[:BUS_BITS],
             Register.CYCLES_HIGH: self.cycles[BUS_BITS:],
@@ -163,6 +174,17 @@ class Host(wiring.Component):
                 with m.Case(offset):
                     m.d.comb += answer.eq(value)
         return answer
+
+    def _fault(self, m: Module) -> Signal:
+        """Register FAULT: the first fault since the start, the array's before the vector engine's."""
+        fault = Signal(BUS_BITS)
+        for engine in reversed(ENGINES):
+            name = engine.name.lower()
+            with m.If(getattr(self, f"fault_{name}") & ~fault[-1]):
+                m.d.sync += fault.eq(1 << (BUS_BITS - 1) | int(engine) << 16 | getattr(self, f"index_{name}"))
+        with m.If(self.begin):
+            m.d.sync += fault.eq(0)
+        return fault
 
     def _program(self, m: Module) -> Value:
         """The program memories: engine, instruction, bus word, each field of the address a power of two."""
@@ -194,8 +216,8 @@ class Host(wiring.Component):
         """A memory of words: bank, place, pair of lanes, each field of the address a power of two."""
         chip = self._chip
         depth = chip.bank_depth(memory)
-        pair_bits = (bus.lane_halves(chip) // 2 - 1).bit_length()
-        place_bits = (bus.bank_stride(depth, chip) // bus.word_stride(chip) - 1).bit_length()
+        pair_bits = (chip.word_stride // 4 - 1).bit_length()
+        place_bits = (depth - 1).bit_length()
         lane_pair = self._offset[:pair_bits]
         place = self._offset[pair_bits : pair_bits + place_bits]
         bank = self._offset[pair_bits + place_bits :]

@@ -51,7 +51,7 @@ class FastMachine:
         self._kernels = np.zeros(chip.kernel_registers * chip.multipliers, np.int16)
         self._bias = np.zeros(chip.multipliers, np.int16)
         self._plans: dict[str, _Plan] = {}
-        self._places: dict[str, np.ndarray] = {}
+        self._places: dict[Region, np.ndarray] = {}
 
     def run(
         self,
@@ -152,9 +152,9 @@ class FastMachine:
         return group[name]
 
     def _place(self, region: Region) -> np.ndarray:
-        if region.name not in self._places:
-            self._places[region.name] = region.indices(self.program.chip).reshape(-1).astype(np.int64)
-        return self._places[region.name]
+        if region not in self._places:
+            self._places[region] = region.indices(self.program.chip).reshape(-1).astype(np.int64)
+        return self._places[region]
 
     def _given(self, inputs: dict[str, np.ndarray]) -> list[tuple[Region, np.ndarray | None]]:
         """Each input's region and its samples as contiguous int16."""

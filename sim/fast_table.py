@@ -15,7 +15,7 @@ from sim.fast_vectors import WIDTH
 KINDS = ("halt", "load", "loss", *MODES)
 """What a row of the table may be; its `kind` is the place here."""
 _NAMES = dict.fromkeys(
-    field.name for kind in (Load, Loss, Compute) for field in fields.layout(kind) if "; reserved" not in field.doc
+    field.name for kind in (Load, Loss, Compute) for field in fields.layout(kind) if not field.reserved
 )
 ROW = np.dtype([("kind", np.int64)] + [(name, np.int64) for name in _NAMES])
 """A row: the kind and every field of the executed instructions as an integer, 0 where the instruction has none."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from cocotb.triggers import FallingEdge, First, RisingEdge, Timer
 
-from arch.bus import IDENTITY, Register, counter_offset, register_address, start_register
+from arch.bus import IDENTITY, Control, Register, counter_offset, register_address, start_register
 from arch.chip import Chip
 from arch.events import Event
 from arch.image import Image
@@ -54,7 +54,7 @@ class Host:
     async def run(self, program: Program, entry: str, limit: int) -> bool:
         """Start the entry of the loaded program; whether its interrupt came within `limit` cycles."""
         starts = [(register_address(start_register(engine)), program.first(entry, engine)) for engine in ENGINES]
-        await self._bus.write(*np.array([*starts, (register_address(Register.CONTROL), 1)]).T)
+        await self._bus.write(*np.array([*starts, (register_address(Register.CONTROL), Control.START)]).T)
         interrupt = self._dut.interrupt
         if not int(interrupt.value):
             await First(RisingEdge(interrupt), Timer(limit * CLOCK_PERIOD, "ns"))

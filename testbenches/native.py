@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from arch.bus import Register, register_address, start_register
+from arch.bus import Control, Register, register_address, start_register
 from arch.chip import Chip
 from arch.image import Image
 from arch.isa import ENGINES
@@ -88,7 +88,7 @@ def _script(program: Program, entry: str, inputs: Sequence[dict[str, np.ndarray]
         _line(BEGIN),
     ]
     run = [
-        _line(WRITE, Register.CONTROL, 1),
+        _line(WRITE, Register.CONTROL, Control.START),
         _line(WAIT, word=LONGEST),
         _line(WRITE, Register.INTERRUPT, 1),
         _line(READ, Register.CYCLES_LOW),

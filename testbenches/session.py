@@ -13,8 +13,8 @@ from pathlib import Path
 import arch
 import rtl
 from arch.chip import Chip
+from arch.files import write_whole
 from arch.isa import Engine
-from arch.program import write_whole
 from rtl.chip import TinyCL
 from rtl.verilog import to_verilog
 from testbenches.bench import CHIP_TOP, TOP, bench

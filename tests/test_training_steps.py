@@ -13,13 +13,14 @@ from sim.stepping import SteppingMachine
 from testbenches.jobs import Job
 from testbenches.session import run_on_rtl
 from tinycl.agreement import agree
-from tinycl.data import digits, made
+from tinycl.data import digits
 from tinycl.networks import digits_network
 from tinycl.reference import compile_reference
+from tinycl.reference import images as made_images
 from tinycl.training import chip_inputs
 
 PAPER = Chip.load("paper")
-IMAGES = made(20, (3, 32, 32), 10, seed=0)
+IMAGES = made_images()
 SNAKE_WORDS = 3 * 32 * 32 + 3 * 2
 RASTER_WORDS = 3 * (32 * 32 + 32 * 2)
 

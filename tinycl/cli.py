@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from math import prod
 from pathlib import Path
 
 import click
 import numpy as np
 
-from arch.chip import Chip
+from arch.chip import Chip, shipped
 from arch.errors import InputError
-from arch.program import Program, write_whole
+from arch.files import write_whole
+from arch.program import Program
 from tinycl.failures import one_line
 from tinycl.show import err, facts, out, progress, report_table, traffic_table
 
-_CHIP_HELP = "A shipped chip (paper, paper-one-port, tiny, wide) or a YAML file."
+_CHIP_HELP = f"A shipped chip ({', '.join(shipped())}) or a YAML file."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -90,7 +92,7 @@ def _show_demo(result: dict) -> None:
 @click.option("--learning-rate", default=2.0**-6, show_default=True, help="A power of two from 2**-24 to 1.")
 @click.option("--parameters", type=click.Path(path_type=Path), help=".npz of float arrays; random ones without it.")
 @click.option("--data", type=click.Path(path_type=Path), help=".npz of samples and labels to calibrate on.")
-@click.option("--seed", default=1, show_default=True, help="Of random parameters and of stochastic rounding.")
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Of parameters and rounding.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The program file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (docs/report.md).")
 @one_line
@@ -120,16 +122,20 @@ def compile_command(
     from compiler.description import load_network
     from tinycl.arrays import load_arrays
 
-    net = load_network(network)
+    net, target = load_network(network), Chip.load(chip)
+    if prod(net.input_shape) > max(target.feature_words * target.lanes, 1):
+        raise InputError(f"input of {net.name}: {net.input_shape} must fit the feature memory of chip {target.name}")
     given = load_arrays(parameters) if parameters else net.initial(seed)
     samples = load_arrays(data) if data else _made_samples(net.input_shape, seed)
     if not {"samples", "labels"} <= samples.keys():
         raise InputError(f"{data}: must hold arrays named samples and labels")
     calibration = Calibration(samples["samples"], samples["labels"], min(len(samples["labels"]), 1000) if train else 0)
     options = Options(train=train, learning_rate=learning_rate, seed=seed)
-    build = compile_network(net, Chip.load(chip), given, calibration, options)
+    build = compile_network(net, target, given, calibration, options)
     assert build.program and build.reports
     build.program.save(output)
+    if not data:
+        err.print("no --data: formats were calibrated on made, uniform samples, all of class 0")
     if as_json:
         click.echo(json.dumps({name: item.model_dump() for name, item in build.reports.items()}, indent=1))
         return
@@ -141,7 +147,6 @@ def compile_command(
 
 def _made_samples(shape: tuple[int, ...], seed: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    err.print("no --data: formats are calibrated on made, uniform samples, all of class 0")
     return {"samples": rng.uniform(0, 1, (64, *shape)), "labels": np.zeros(64, np.int64)}
 
 
@@ -179,6 +184,39 @@ def simulate(
     for engine, events in result["counters"].items():
         rows |= {f"{engine} {name.lower().replace('_', ' ')}": f"{count:,}" for name, count in events.items() if count}
     out.print(facts(f"{steps} x {entry} of {program}", rows))
+
+
+@main.command()
+@click.option("--chip", default="paper", show_default=True, help=_CHIP_HELP)
+@click.option(
+    "--seed", default=1, show_default=True, type=click.IntRange(0), help="Of programs, memories and scenarios."
+)
+@click.option("--programs", default=60, show_default=True, type=click.IntRange(1), help="Cases, of two programs each.")
+@click.option("--length", default=12, show_default=True, type=click.IntRange(1, 100), help="Instructions of a program.")
+@click.option("--replay", type=click.Path(path_type=Path), help="Run the one case of this file; write a waveform.")
+@click.option("-o", "--output", default="build/verify", show_default=True, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@one_line
+def verify(chip: str, seed: int, programs: int, length: int, replay: Path | None, output: Path, as_json: bool) -> None:
+    """Run random programs on the stepping simulator and on the Verilog in lock-step.
+
+    Control state, every memory write and every counter are compared in every cycle; bus stalls, aborts, resets and
+    illegal instructions come in turn. Stops at the first difference with exit status 1 and a file to replay it.
+    """
+    from tinycl.verify import Plan, Replay, described, to_json
+    from tinycl.verify import verify as run
+
+    plan = Plan.of(Replay.load(replay), output) if replay else Plan(Chip.load(chip), seed, programs, length, output)
+    err.print("the first run compiles the chip's Verilog and the comparison: a minute or two; later ones are quick")
+    with progress() as bar:
+        result = run(plan, bar)
+    if as_json:
+        click.echo(to_json(result))
+    else:
+        for line in described(result):
+            click.echo(line)
+    if result["difference"]:
+        raise SystemExit(1)
 
 
 @main.command()

@@ -9,16 +9,18 @@ import numpy as np
 from rich.progress import Progress
 
 from arch.chip import Chip
-from arch.program import Program, write_whole
+from arch.files import write_whole
+from arch.program import Program
 from compiler.pipeline import TRAIN
 from compiler.report import Report, report
 from rtl.chip import TinyCL
 from rtl.verilog import to_verilog
 from tinycl.agreement import Agreement, agree
-from tinycl.data import DataSet, cifar10, digits, made
+from tinycl.data import DataSet, cifar10, digits
 from tinycl.networks import digits_network
 from tinycl.picture import draw
-from tinycl.reference import CALIBRATION_IMAGES, compile_reference, train_report
+from tinycl.reference import compile_reference, train_report
+from tinycl.reference import images as made_images
 from tinycl.speed import Speed, measure
 from tinycl.training import Recipe, Trained, chip_inputs, train_both
 
@@ -38,13 +40,13 @@ class Plan:
 def run(plan: Plan, bar: Progress) -> dict:
     """Run the plan and return the object that `--json` prints; writes the Verilog and the picture to `plan.output`."""
     data = digits()
-    images = cifar10(plan.cifar) if plan.cifar else made(CALIBRATION_IMAGES, (3, 32, 32), 10, seed=0)
+    images = cifar10(plan.cifar) if plan.cifar else made_images()
     reference = compile_reference(plan.chip, images)
     one_port = compile_reference(_one_port(plan.chip), images)
+    verilog = _write_verilog(plan, bar)
     trained = _train(plan, data, bar)
     program = trained[0].program
     assert program and reference.program
-    verilog = _write_verilog(plan, bar)
     found = _agree(plan, trained[0], data, reference.program, images, bar)
     task = bar.add_task("speed: fast simulator against Verilator", total=None)
     speed = measure(reference.program, chip_inputs(reference.program, images.samples, images.labels))
@@ -71,7 +73,7 @@ def run(plan: Plan, bar: Progress) -> dict:
 
 def _one_port(chip: Chip) -> Chip:
     fields = chip.model_dump()
-    return Chip.from_fields({**fields, "weight_memory": {**fields["weight_memory"], "banks": 1}})
+    return chip.replace(name=f"{chip.name}-one-port", weight_memory={**fields["weight_memory"], "banks": 1})
 
 
 def _train(plan: Plan, data: DataSet, bar: Progress) -> list[Trained]:

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from arch.program import write_whole
+from arch.files import write_whole
 from compiler.report import Report
 from tinycl.training import Trained
 

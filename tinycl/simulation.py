@@ -8,28 +8,26 @@ import numpy as np
 
 from arch.errors import InputError
 from arch.events import Event
-from arch.isa import ENGINES
+from arch.isa import ENGINES, Engine
 from arch.program import Program
+from compiler.calibration import valid_labels
 from sim.fast import FastMachine
 from sim.stepping import SteppingMachine
 from tinycl.arrays import load_arrays
+from tinycl.show import progress
 from tinycl.training import chip_inputs
 
 
 def simulate_program(program: Program, entry: str, steps: int, data: Path | None, stepped: bool) -> dict:
     """Run `steps` passes of `entry`; `program.image` becomes the memories at the end.
 
-    Returns cycles of a pass, all events by engine and name, and the last logits. Raises `InputError` on data that does
-    not fit the program's inputs.
+    Returns cycles of a pass, all events by engine and name, and the last pass's outputs. Raises `InputError` on data
+    that does not fit the program's inputs.
     """
-    program.first(entry, ENGINES[0])
-    inputs = _inputs(program, data)
-    count = len(inputs["input"])
-    order = np.arange(steps) % count
+    inputs = _inputs(program, entry, data)
+    order = np.arange(steps) % len(inputs["input"])
     if stepped:
-        machine = SteppingMachine(program)
-        results = [machine.run(entry, {name: values[i] for name, values in inputs.items()}) for i in order]
-        counters, last = np.sum([item.counters for item in results], axis=0), results[-1]
+        machine, counters, last = _stepped(program, entry, inputs, order)
     else:
         machine = FastMachine(program)
         last = machine.run(entry, inputs, steps=steps, order=order)
@@ -46,16 +44,33 @@ def simulate_program(program: Program, entry: str, steps: int, data: Path | None
     }
 
 
-def _inputs(program: Program, data: Path | None) -> dict[str, np.ndarray]:
+def _stepped(program: Program, entry: str, inputs: dict[str, np.ndarray], order: np.ndarray):
+    """The machine after a run clock by clock, all events, and the last pass's result."""
+    machine = SteppingMachine(program)
+    counters = np.zeros((len(ENGINES), len(Event)), np.int64)
+    last = None
+    with progress() as bar:
+        for i in bar.track(order, description="stepping"):
+            last = machine.run(entry, {name: values[i] for name, values in inputs.items()})
+            counters += last.counters
+    assert last is not None
+    return machine, counters, last
+
+
+def _inputs(program: Program, entry: str, data: Path | None) -> dict[str, np.ndarray]:
+    program.first(entry, Engine.ARRAY)  # refuses an unknown entry
+    if "input" not in program.inputs or "logits" not in program.outputs:
+        raise InputError("a program to simulate needs an input named input and an output named logits")
     shape = program.inputs["input"].shape
+    classes = program.outputs["logits"].shape[0]
     outer = (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape
     if data is None:
         rng = np.random.default_rng(0)
-        return chip_inputs(program, rng.uniform(0, 1, (16, *outer)), rng.integers(0, 2, 16))
+        return chip_inputs(program, rng.uniform(0, 1, (16, *outer)), rng.integers(0, classes, 16))
     arrays = load_arrays(data)
     samples, labels = arrays.get("samples"), arrays.get("labels")
     if samples is None or samples.shape[1:] != outer or not len(samples):
         raise InputError(f"{data}: samples must have shape [n, {list(outer)}]")
-    if labels is None or labels.shape != (len(samples),) or labels.dtype.kind not in "iu":
-        raise InputError(f"{data}: labels must be {len(samples)} integers")
+    if labels is None or not valid_labels(labels, len(samples), classes):
+        raise InputError(f"{data}: labels must be {len(samples)} integers from 0 to {classes - 1}")
     return chip_inputs(program, samples, labels)

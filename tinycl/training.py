@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 from arch.chip import Chip
 from arch.events import Event
 from arch.image import quantised
-from arch.isa import ENGINES
+from arch.isa import ENGINES, Rounding
 from arch.program import Program
 from compiler import Calibration, Network, Options, compile_network
 from compiler.differentiation import differentiate
@@ -79,7 +79,7 @@ def train_both(
     data: DataSet,
     seed: int,
     recipe: Recipe,
-    options: Options | None = None,
+    update_rounding: Rounding = Rounding.STOCHASTIC,
     progress: Callable[[], None] = lambda: None,
 ) -> Trained:
     """Train on the chip and in float64 from the same start in the same order; `progress` is called after each epoch.
@@ -89,7 +89,7 @@ def train_both(
     train, test = split(data, recipe, seed)
     start = network.initial(seed)
     calibration = Calibration(data.samples[train], data.labels[train], recipe.calibration_steps)
-    options = options or Options(learning_rate=recipe.learning_rate, seed=seed + 1)
+    options = Options(learning_rate=recipe.learning_rate, update_rounding=update_rounding, seed=seed + 1)
     build = compile_network(network, chip, start, calibration, options)
     assert build.program
     machine = FastMachine(build.program)

@@ -1,5 +1,10 @@
 """Program files: they come back whole, and refuse to be read otherwise."""
 
+import hashlib
+import io
+import json
+import zipfile
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -68,6 +73,54 @@ def test_any_altered_or_missing_byte_is_seen(data, tmp_path_factory):
     assert "\n" not in str(error.value) and str(path) in str(error.value)
 
 
+def _resigned(path, change):
+    """The file with its body changed and signed again, as a crafted one would be."""
+    magic, body = path.read_bytes().split(b"\n", 1)
+    members = {}
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest().encode()
+    path.write_bytes(b" ".join([*magic.split()[:-1], digest]) + b"\n" + buffer.getvalue())
+
+
+def _manifest(**changes):
+    def change(members):
+        manifest = json.loads(members["manifest.json"])
+        manifest["inputs"]["x"] |= changes
+        members["manifest.json"] = json.dumps(manifest).encode()
+
+    return change
+
+
+def _lying_header(members):
+    members["weight.npy"] = members["weight.npy"][:-2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _manifest(pitch=2**61 - 10**7),
+        _manifest(base=10**30),
+        _manifest(shape=[1 << 24]),
+        _manifest(shape=[0]),
+        _lying_header,
+        lambda members: members.pop("random.npy"),
+    ],
+)
+def test_crafted_files_are_refused(tmp_path, change):
+    path = tmp_path / "a.tcl"
+    program().save(path)
+    _resigned(path, change)
+    with pytest.raises(ProgramError) as error:
+        Program.load(path)
+    assert "\n" not in str(error.value)
+
+
 def test_missing_and_foreign_files_are_refused(tmp_path):
     with pytest.raises(ProgramError, match="No such file"):
         Program.load(tmp_path / "none.tcl")
@@ -85,6 +138,19 @@ def test_illegal_programs_are_refused():
     far.inputs["x"] = far.inputs["x"].model_copy(update={"base": 10_000})
     with pytest.raises(ProgramError, match="beyond the end"):
         far.check()
+    for start in (-1, 2, 10**9):
+        adrift = program()
+        adrift.entries["main"] = Entry(start={"array": start, "vector": 0})
+        with pytest.raises(ProgramError, match="must start at an instruction"):
+            adrift.check()
+    still = program()
+    still.image.random[1, 1] = 0
+    with pytest.raises(ProgramError, match="random states"):
+        still.check()
+    twice = program()
+    twice.outputs["y"] = twice.inputs["x"].model_copy(update={"base": 6})
+    with pytest.raises(ProgramError, match="used twice"):
+        twice.check()
     long = program()
     long.streams[Engine.ARRAY] = [*[Load(count=1)] * 40, Halt()]
     long.steps[Engine.ARRAY] = [Step(layer="l", phase="p")] * 41

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from arch.chip import Chip
+from arch.errors import InputError
 from compiler import Calibration, Network, NetworkError, Options, compile_network
 from compiler.description import load_network
 
@@ -35,6 +36,9 @@ def test_shapes_are_those_of_onnx():
         (lambda: Network("n", (1, 8, 8)).dense(4).conv(3), ["conv1", "map"]),
         (lambda: Network("n", (1, 2, 2)).conv(3, padding=0), ["conv1", "2 x 2"]),
         (lambda: Network("n", (1, 8, 8)).conv(0), ["conv1", "filters"]),
+        (lambda: Network("n", (1, 8, 8)).conv(2, padding=10**9), ["conv1", "padding"]),
+        (lambda: Network("n", (4,)).dense(3, name="a.weight"), ["a.weight", "no dot"]),
+        (lambda: Network("n", (4,)).dense(3, name="label"), ["label", "name"]),
         (lambda: Network("n", (1, 8, 8)).conv(4).softmax_cross_entropy(), ["loss", "logits"]),
         (lambda: Network("n", (4,)).dense(3).softmax_cross_entropy().relu(), ["relu1", "ends the network"]),
         (lambda: Network("n", (4,)).dense(3, name="a").dense(3, name="a"), ["a", "taken"]),
@@ -62,6 +66,7 @@ def test_a_layer_that_does_not_follow_is_refused(build, words):
         (small(), Options(learning_rate=0.03), ["learning_rate", "power of two", "0.015625", "0.03125"]),
         (small(), Options(learning_rate=2.0), ["learning_rate", "2.0"]),
         (Network("n", (4,)).dense(3), Options(), ["training needs a loss"]),
+        (Network("n", (4,)).dense(72).dense(300), Options(train=False), ["dense2", "72"]),
         (Network("n", (4,)).dense(3).relu().softmax_cross_entropy(), Options(), ["dense1", "ReLU"]),
     ],
 )
@@ -80,7 +85,7 @@ def test_parameters_must_be_whole_and_finite():
         ({"conv1.weight": good["conv1.weight"][:2]}, "shape"),
         ({"conv9.weight": np.zeros(3)}, "no such parameter"),
     ):
-        with pytest.raises(NetworkError, match=word):
+        with pytest.raises(InputError, match=word):
             compile_network(network, PAPER, {**good, **change}, calibration(network))
     with pytest.raises(NetworkError, match="missing"):
         compile_network(network, PAPER, {}, calibration(network))
@@ -95,8 +100,24 @@ def test_samples_must_be_whole_and_finite():
         (good.samples, good.labels[:2], "labels"),
         (good.samples, good.labels + 1, "from 0 to 2"),
     ):
-        with pytest.raises(NetworkError, match=word):
+        with pytest.raises(InputError, match=word):
             compile_network(network, PAPER, network.initial(0), Calibration(samples, labels, 8))
+
+
+@pytest.mark.parametrize("rate", [2.0**-24, 2.0**-12, 2.0**-2])
+@pytest.mark.parametrize("scale", [0.0, 1e-6, 1.0])
+def test_any_small_data_and_learning_rate_find_formats(rate, scale):
+    network, data = small(), calibration(small())
+    few = Calibration(data.samples * scale, data.labels, 8)
+    build = compile_network(network, PAPER, network.initial(0), few, Options(learning_rate=rate))
+    assert build.program
+
+
+def test_data_too_large_is_refused_by_name():
+    network, data = small(), calibration(small())
+    huge = Calibration(data.samples * 1e9, data.labels, 8)
+    with pytest.raises(NetworkError, match="scale the data"):
+        compile_network(network, PAPER, network.initial(0), huge, Options(train=False))
 
 
 def test_a_description_builds_the_same_network(tmp_path):

@@ -123,7 +123,7 @@ class Harness:
                 yield bus.random_address(tap, lane, chip), int(image.random[tap, lane])
 
     def _halves(self, address: int, word: np.ndarray):
-        lanes = np.zeros(bus.lane_halves(self.chip), np.int16)
+        lanes = np.zeros(self.chip.word_stride // 2, np.int16)
         lanes[: len(word)] = word
         for i, value in enumerate(lanes.view(np.uint32)):
             yield address + 4 * i, int(value)
@@ -132,7 +132,7 @@ class Harness:
         chip = self.chip
         words = np.array(answers, np.uint32)
         count = chip.feature_words + chip.gradient_words + chip.weight_rows * chip.taps
-        half = bus.lane_halves(chip) // 2
+        half = chip.word_stride // 4
         elements = words[: count * half].view(np.int16).reshape(count, -1)
         assert not elements[:, chip.lanes :].any()
         feature, gradient, weight = np.split(

@@ -32,9 +32,8 @@ def test_digits_are_learnt_as_well_as_in_float64():
 def test_nearest_rounding_loses_updates_that_stochastic_rounding_keeps():
     lost = {}
     for rounding in (Rounding.RND, Rounding.STOCHASTIC):
-        recipe = Recipe(epochs=1)
-        options = Options(learning_rate=recipe.learning_rate, update_rounding=rounding)
-        lost[rounding] = train_both(digits_network(), PAPER, digits(), 0, recipe, options).lost_updates
+        trained = train_both(digits_network(), PAPER, digits(), 0, Recipe(epochs=1), rounding)
+        lost[rounding] = trained.lost_updates
     assert lost[Rounding.RND] > lost[Rounding.STOCHASTIC] > 0
 
 
