@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint clean
+.PHONY: help env demo test verify lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,6 +36,9 @@ lint: env  ## style, types and the direction of imports
 
 test: lint  ## lint, then every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+verify: env  ## random programs on random chips, all executions compared, with coverage; writes docs/verification.md
+	$(BIN)/python -m testbenches.campaign --programs 1000 --chips 20 --workers 2 $(if $(SEED),--seed $(SEED))
 
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, signed
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.chip import Chip
 from arch.isa import Reduction
-from rtl.multipliers import reduced_layout
-
-
-def cells_of(chip: Chip) -> data.ArrayLayout:
-    """A bank of accumulators: T x L signed sums of `accumulator_bits` bits."""
-    return data.ArrayLayout(data.ArrayLayout(signed(chip.accumulator_bits), chip.lanes), chip.taps)
+from rtl.multipliers import reduced_signature
 
 
 class Accumulators(wiring.Component):
@@ -34,9 +29,9 @@ class Accumulators(wiring.Component):
                 "bank": In(bank),
                 "tap": In(range(chip.taps)),
                 "lane": In(range(max(2, chip.lanes))),
-                "reduced": In(reduced_layout(chip)),
+                "reduced": In(reduced_signature(chip)),
                 "emitted_bank": In(bank),
-                "cells": Out(cells_of(chip)),
+                "cells": Out(signed(chip.accumulator_bits)).array(chip.taps, chip.lanes),
             }
         )
 
@@ -44,11 +39,27 @@ class Accumulators(wiring.Component):
         m = Module()
         chip = self._chip
         for t in range(chip.taps):
+            named = self._named(m, t)
             for lane in range(chip.lanes):
-                self._cell(m, t, lane)
+                self._cell(m, t, lane, named[lane])
         return m
 
-    def _cell(self, m: Module, t: int, lane: int) -> None:
+    def _named(self, m: Module, t: int) -> Signal:
+        """The lanes of tap `t` that are written in this cycle."""
+        named = Signal(self._chip.lanes, name=f"named{t}")
+        with m.If(self.add):
+            with m.Switch(self.reduction):
+                with m.Case(Reduction.NONE):
+                    m.d.comb += named.eq(-1)
+                with m.Case(Reduction.BOTH):
+                    with m.If(self.tap == t):
+                        m.d.comb += named.eq(1 << self.lane)
+                if t == 0:
+                    with m.Case(Reduction.TAPS):
+                        m.d.comb += named.eq(-1)
+        return named
+
+    def _cell(self, m: Module, t: int, lane: int, named) -> None:
         """One cell of every bank: a small memory."""
         depth = max(2, self._chip.accumulator_banks)
         shape = signed(self._chip.accumulator_bits)
@@ -56,19 +67,15 @@ class Accumulators(wiring.Component):
         old, emitted, write = cell.read_port(domain="comb"), cell.read_port(domain="comb"), cell.write_port()
         reduced = self.reduced
         value = Mux(self.reduction == Reduction.NONE, reduced.cells[t][lane], reduced.both)
-        named = (self.reduction == Reduction.NONE) | (
-            (self.reduction == Reduction.BOTH) & (self.tap == t) & (self.lane == lane)
-        )
         if t == 0:
             value = Mux(self.reduction == Reduction.TAPS, reduced.lanes[lane], value)
-            named = named | (self.reduction == Reduction.TAPS)
         term = Signal(shape, name=f"term{t}_{lane}")
         m.d.comb += [
             old.addr.eq(self.bank),
             term.eq(value),
             write.addr.eq(self.bank),
             write.data.eq(Mux(self.first, 0, old.data) + term),
-            write.en.eq(self.add & named),
+            write.en.eq(named),
             emitted.addr.eq(self.emitted_bank),
             self.cells[t][lane].eq(emitted.data),
         ]

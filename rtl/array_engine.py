@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -26,6 +26,7 @@ from rtl.writeback import WriteBack, random_port
 class ArrayEngine(wiring.Component):
     """Executes `instruction`, which stays from `start`, the cycle before the first, to `done`, the last.
 
+    From the cycle after `abort` on nothing is under way; registers that instructions leave behind keep their contents.
     `feature`, `gradient` and `weight` are its ports of the memories, `amounts` what it counts in this cycle.
     """
 
@@ -34,6 +35,7 @@ class ArrayEngine(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
+                "abort": In(1),
                 "instruction": In(INSTRUCTION_BITS),
                 "done": Out(1),
                 "feature": Out(map_port(chip)),
@@ -50,11 +52,13 @@ class ArrayEngine(wiring.Component):
         self._header = instruction_layout(Instruction)(self.instruction)
         self._compute = instruction_layout(Compute)(self.instruction)
         self._load = instruction_layout(Load)(self.instruction)
-        m.submodules.loader = self._loader = Loader(chip)
-        m.submodules.rows = self._rows = RowFetcher(chip)
+        empty = ResetInserter(self.abort)
+        self._loader, self._rows, self._nest, self._fill = Loader(chip), RowFetcher(chip), Nest(chip), Fill(chip)
+        m.submodules.loader = empty(self._loader)
+        m.submodules.rows = empty(self._rows)
         m.submodules.kernels = self._kernels = KernelFile(chip)
-        m.submodules.nest = self._nest = Nest(chip)
-        m.submodules.fill = self._fill = Fill(chip)
+        m.submodules.nest = empty(self._nest)
+        m.submodules.fill = empty(self._fill)
         m.submodules.multipliers = self._multipliers = Multipliers(chip)
         m.submodules.accumulators = self._accumulators = Accumulators(chip)
         m.submodules.writeback = self._writeback = WriteBack(chip)
@@ -84,7 +88,7 @@ class ArrayEngine(wiring.Component):
             self._rows.start.eq(self.start),
             self._rows.enable.eq(Mux(computes, uses_rows(self._compute), row_load)),
             self._rows.first.eq(Mux(computes, self._compute.row, self._load.row)),
-            self._writeback.start.eq(self.start),
+            self._writeback.start.eq(self.start | self.abort),
             self.done.eq(self._fill.done | self._writeback.done),
         ]
 
@@ -112,7 +116,7 @@ class ArrayEngine(wiring.Component):
         p_info, a_info = Signal(step_layout(chip)), Signal(step_layout(chip))
         p_valid, a_valid = Signal(), Signal()
         issued = nest.step | nest.drain
-        m.d.sync += [p_valid.eq(issued), a_valid.eq(p_valid)]
+        m.d.sync += [p_valid.eq(issued & ~self.abort), a_valid.eq(p_valid & ~self.abort)]
         with m.If(issued):
             m.d.sync += p_info.eq(nest.info)
         with m.If(p_valid):
@@ -132,14 +136,15 @@ class ArrayEngine(wiring.Component):
             accumulators.tap.eq(a_info.tap),
             accumulators.lane.eq(a_info.lane),
             accumulators.reduction.eq(self._compute.reduction),
-            accumulators.reduced.eq(multipliers.reduced),
             writeback.emit.eq(a_valid & a_info.emit),
             writeback.count.eq(a_info.words),
             writeback.final.eq(a_info.final),
-            writeback.cells.eq(accumulators.cells),
             self._kernels.bias_tap.eq(writeback.tap),
             writeback.bias.eq(self._kernels.bias),
         ]
+        connect(m, multipliers.reduced, accumulators.reduced)
+        for taken, cells in zip(writeback.cells, accumulators.cells, strict=True):
+            m.d.comb += [cell.eq(value) for cell, value in zip(taken, cells, strict=True)]
         with m.If(writeback.emit):
             m.d.sync += accumulators.emitted_bank.eq(a_info.bank)
         self._carry_row(m, issued, p_valid, a_valid)

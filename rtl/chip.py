@@ -9,6 +9,8 @@ Ports in Verilog (L lanes of W bits, K and B banks, n = ceil(log2 of the program
 
     trace__running                      a program runs: 1 in cycles 1 ... the one in which the last engine halts
     trace__cycle[47:0]                  the number of this cycle while it runs; 0 otherwise
+    trace__array__phase[1:0], trace__vector__phase      what the engine does in this cycle: 0 idles, 1 fetches, 2 waits
+                                        for tokens, 3 runs
     trace__array__retire, trace__vector__retire         an instruction of the engine ends in this cycle
     trace__array__index[n-1:0], trace__vector__index    its place in the program memory
     trace__array__counts[14*48-1:0], trace__vector__counts
@@ -25,7 +27,7 @@ The host's own writes are not traced. The random states are read through the bus
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -46,7 +48,12 @@ from rtl.words import word_of, words_of
 def trace_signature(chip: Chip) -> wiring.Signature:
     """What a testbench may watch: retirement, counters and writes, in the cycle in which they happen."""
     engine = wiring.Signature(
-        {"retire": Out(1), "index": Out(range(chip.program_memory.instructions)), "counts": Out(counts_layout())}
+        {
+            "phase": Out(2),
+            "retire": Out(1),
+            "index": Out(range(chip.program_memory.instructions)),
+            "counts": Out(counts_layout()),
+        }
     )
     map_write = wiring.Signature({"write": Out(1), "address": Out(PAIR), "value": Out(word_of(chip))})
     banks = chip.weight_memory.banks
@@ -76,10 +83,12 @@ class TinyCL(wiring.Component):
         chip = self._chip
         m.submodules.host = self._host = Host(chip)
         m.submodules.array = self._array = ArrayEngine(chip)
-        m.submodules.vector = self._vector = VectorEngine(chip)
+        self._vector = VectorEngine(chip)
+        m.submodules.vector = ResetInserter(self._host.abort)(self._vector)
         connect(m, flipped(self.bus), self._host.bus)
         connect(m, self._host.random, self._array.random)
         m.d.comb += self.interrupt.eq(self._host.interrupt)
+        m.d.comb += self._array.abort.eq(self._host.abort)
         sequencers = self._sequence(m)
         self._time(m, sequencers)
         self._remember(m)
@@ -97,6 +106,7 @@ class TinyCL(wiring.Component):
             trace = getattr(self.trace, name)
             m.d.comb += [
                 sequencer.begin.eq(self._host.begin),
+                sequencer.abort.eq(self._host.abort),
                 sequencer.first.eq(getattr(self._host, f"first_{name}")),
                 sequencer.done.eq(engine.done),
                 sequencer.sent.eq(Cat(other.signal[number] for other in sequencers)),
@@ -107,6 +117,9 @@ class TinyCL(wiring.Component):
                 counters.amounts[Event.INSTRUCTIONS.name].eq(sequencer.retire),
                 counters.amounts[Event.BUSY.name].eq(sequencer.running),
                 getattr(self._host, f"counts_{name}").eq(counters.counts),
+                getattr(self._host, f"fault_{name}").eq(sequencer.fault),
+                getattr(self._host, f"index_{name}").eq(sequencer.index),
+                trace.phase.eq(sequencer.phase),
                 trace.retire.eq(sequencer.retire),
                 trace.index.eq(sequencer.index),
                 trace.counts.eq(counters.counts),

@@ -39,7 +39,10 @@ class _Phase(enum.Enum):
 
 
 class VectorEngine(wiring.Component):
-    """Executes the LOSS `instruction`, which stays from `start`, the cycle before the first, to `done`, the last."""
+    """Executes the LOSS `instruction`, which stays from `start`, the cycle before the first, to `done`, the last.
+
+    Nothing in it outlives an instruction.
+    """
 
     def __init__(self, chip: Chip):
         self._chip = chip

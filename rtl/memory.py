@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from arch.chip import Chip
 from arch.fields import ROW_BITS
 from rtl.address import PAIR
-from rtl.words import word_of, words_of
+from rtl.words import total, word_of, words_of
 
 
 def host_port(chip: Chip, banks: int) -> wiring.Signature:
@@ -162,4 +162,4 @@ def ask_word(port, address) -> list:
 
 def count_ones(bits: Value) -> Value:
     """How many bits of `bits` are set."""
-    return sum((bit for bit in bits), start=0)  # type: ignore[return-value]
+    return total(list(bits))

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.chip import Chip
 from arch.isa import MODES, Compute, Moving, Reduction, Route, Stationary
 from rtl.instruction import instruction_layout
-from rtl.words import product_bits, row_of, sum_bits, word_of
+from rtl.words import product_bits, row_of, sum_bits, total, word_of
 
 
-def reduced_layout(chip: Chip) -> data.StructLayout:
+def reduced_signature(chip: Chip) -> wiring.Signature:
     """What P makes of the products: the sum of all, L sums over taps, and the products themselves, perhaps negated."""
-    return data.StructLayout(
+    return wiring.Signature(
         {
-            "both": signed(sum_bits(chip, chip.multipliers)),
-            "lanes": data.ArrayLayout(signed(sum_bits(chip, chip.taps)), chip.lanes),
-            "cells": data.ArrayLayout(data.ArrayLayout(signed(sum_bits(chip, 1)), chip.lanes), chip.taps),
+            "both": Out(signed(sum_bits(chip, chip.multipliers))),
+            "lanes": Out(signed(sum_bits(chip, chip.taps))).array(chip.lanes),
+            "cells": Out(signed(sum_bits(chip, 1))).array(chip.taps, chip.lanes),
         }
     )
 
@@ -42,7 +42,7 @@ class Multipliers(wiring.Component):
                 "kernel": In(row_of(chip)),
                 "row": In(row_of(chip)),
                 "pixel": In(word_of(chip)),
-                "reduced": Out(reduced_layout(chip)),
+                "reduced": Out(reduced_signature(chip)),
             }
         )
 
@@ -114,10 +114,9 @@ class Multipliers(wiring.Component):
         taps, lanes, negate = self._chip.taps, self._chip.lanes, self.compute.negate
         sums = [Signal(signed(sum_bits(self._chip, taps)), name=f"sum{lane}") for lane in range(lanes)]
         both = Signal(signed(sum_bits(self._chip, taps * lanes)))
-        m.d.comb += [sums[lane].eq(sum(products[t][lane] for t in range(taps))) for lane in range(lanes)]
-        m.d.comb += both.eq(sum(sums))
-        reduced = Signal(reduced_layout(self._chip), reset_less=True)
-        m.d.comb += self.reduced.eq(reduced)
+        m.d.comb += [sums[lane].eq(total([products[t][lane] for t in range(taps)])) for lane in range(lanes)]
+        m.d.comb += both.eq(total(sums))
+        reduced = self.reduced
         with m.If(self.reduce):
             with m.Switch(self.compute.reduction):
                 with m.Case(Reduction.BOTH):

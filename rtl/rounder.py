@@ -27,9 +27,9 @@ def advanced(m: Module, state: Value) -> Value:
 
 def narrowed(value: Value, bits: int, wraps: Value | int) -> tuple[Value, Value]:
     """`value` as a signed word of `bits` bits, saturated or wrapped; and whether it did not fit (1 bit)."""
-    sign = value[-1]
-    unfit = value[bits - 1 :] != sign.replicate(len(value) - bits + 1)
-    clipped = Cat((~sign).replicate(bits - 1), sign)
+    high = value[bits - 1 :]  # all copies of the sign, if the value fits
+    unfit = high.any() & ~high.all()
+    clipped = Mux(value[-1], 1 << (bits - 1), (1 << (bits - 1)) - 1)
     return Mux(unfit & ~Value.cast(wraps), clipped, value[:bits]).as_signed(), unfit
 
 

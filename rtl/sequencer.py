@@ -7,7 +7,7 @@ from amaranth.lib import enum, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.chip import Chip
-from arch.isa import ENGINES, INSTRUCTION_BITS, TOKEN_LIMIT, Engine, Instruction, Opcode
+from arch.isa import ENGINE_OF, ENGINES, EXECUTED, INSTRUCTION_BITS, TOKEN_LIMIT, Engine, Instruction, Opcode
 from rtl.instruction import instruction_layout
 
 
@@ -36,26 +36,31 @@ class Sequencer(wiring.Component):
 
     `start` is the cycle before `instruction`'s first; `done` its last, given by the engine; `running` are its cycles.
     `sent` has a bit an engine whose token arrives here in this cycle; `signal` a bit an engine that gets one now.
-    `retire` is the cycle in which instruction `index` ends, `halted` that of a HALT.
+    `retire` is the cycle in which instruction `index` ends, `halted` that of a HALT or of a `fault`: an instruction
+    that the engine does not execute. From the cycle after `abort` on it idles.
     """
 
     def __init__(self, chip: Chip, engine: Engine):
         self._chip = chip
+        self._known = [opcode for opcode in EXECUTED if engine in ENGINE_OF[opcode]]
         self._others = [other for other in ENGINES if other != engine]
         index = range(chip.program_memory.instructions)
         super().__init__(
             {
                 "begin": In(1),
+                "abort": In(1),
                 "first": In(index),
                 "sent": In(len(ENGINES)),
                 "signal": Out(len(ENGINES)),
                 "start": Out(1),
                 "instruction": Out(INSTRUCTION_BITS),
                 "done": In(1),
+                "phase": Out(_State),
                 "active": Out(1),
                 "running": Out(1),
                 "retire": Out(1),
                 "halted": Out(1),
+                "fault": Out(1),
                 "index": Out(index),
                 "host": In(program_port(chip)),
             }
@@ -66,14 +71,18 @@ class Sequencer(wiring.Component):
         state = Signal(_State)
         header = instruction_layout(Instruction)(self.instruction)
         self._fetch(m, state)
-        ready = Signal()
+        ready, known, halts = Signal(), Signal(), Signal()
         m.d.comb += [
             ready.eq((state == _State.WAIT) & (self._waiting(m, ready, header) == 0)),
+            known.eq(Cat(header.opcode == opcode for opcode in self._known).any()),
+            halts.eq(ready & (header.opcode == Opcode.HALT)),
+            self.phase.eq(state),
             self.active.eq(state != _State.IDLE),
             self.running.eq(state == _State.RUN),
-            self.halted.eq(ready & (header.opcode == Opcode.HALT)),
+            self.fault.eq(ready & ~known),
+            self.halted.eq(halts | self.fault),
             self.start.eq(ready & ~self.halted),
-            self.retire.eq(self.halted | (self.running & self.done)),
+            self.retire.eq(halts | (self.running & self.done)),
         ]
         with m.If(self.retire):
             m.d.comb += self.signal.eq(header.signal)
@@ -91,6 +100,8 @@ class Sequencer(wiring.Component):
             with m.Case(_State.RUN):
                 with m.If(self.done):
                     m.d.sync += [state.eq(_State.FETCH), self.index.eq(self.index + 1)]
+        with m.If(self.abort):
+            m.d.sync += state.eq(_State.IDLE)
         return m
 
     def _fetch(self, m: Module, state) -> None:
@@ -118,7 +129,7 @@ class Sequencer(wiring.Component):
             tokens = Signal(range(TOKEN_LIMIT + 1), name=f"tokens_{engine.name.lower()}")
             waits = header.wait[engine]
             m.d.comb += lacking[engine].eq(waits & (tokens == 0))
-            with m.If(self.begin):
+            with m.If(self.begin | self.abort):
                 m.d.sync += tokens.eq(0)
             with m.Else():
                 m.d.sync += tokens.eq(tokens + self.sent[engine] - (takes & waits))

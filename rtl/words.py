@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import signed
+from collections.abc import Sequence
+
+from amaranth.hdl import Value, signed
 from amaranth.lib import data
 
 from arch.chip import Chip
@@ -31,3 +33,11 @@ def product_bits(chip: Chip) -> int:
 def sum_bits(chip: Chip, terms: int) -> int:
     """Bits of a signed sum of `terms` products, negated or not."""
     return product_bits(chip) + terms.bit_length()
+
+
+def total(values: Sequence[Value]) -> Value:
+    """The sum of `values`, by a balanced tree: a chain would be deeper, and its last adders much wider."""
+    if len(values) == 1:
+        return values[0]
+    half = len(values) // 2
+    return total(values[:half]) + total(values[half:])

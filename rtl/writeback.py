@@ -10,7 +10,6 @@ from arch.chip import Chip
 from arch.fields import ROW_BITS
 from arch.isa import Base, Compute, Emission, Overflow, Reduction, Traversal
 from arch.numerics import RANDOM_BITS, seeded
-from rtl.accumulators import cells_of
 from rtl.address import PAIR
 from rtl.instruction import instruction_layout, writes_rows
 from rtl.memory import count_ones
@@ -35,9 +34,10 @@ def random_port(chip: Chip) -> wiring.Signature:
 class WriteBack(wiring.Component):
     """Turns accumulators into words of a map or a weight row.
 
-    `emit`, in the cycle before B, announces `count` words (1 to T) or a row; `final` that the instruction ends with
-    their last write. In B: `tap` is the word's index, `cells` the bank's accumulators, `bias` the bias register's word,
-    `row` the row that is replaced. `row_write` has a bit a bank. `done` is the instruction's last write.
+    `start` empties it. `emit`, in the cycle before B, announces `count` words (1 to T) or a row; `final` that the
+    instruction ends with their last write. In B: `tap` is the word's index, `cells` the bank's accumulators, `bias`
+    the bias register's word, `row` the row that is replaced. `row_write` has a bit a bank. `done` is the instruction's
+    last write.
     """
 
     def __init__(self, chip: Chip):
@@ -51,7 +51,7 @@ class WriteBack(wiring.Component):
                 "count": In(count),
                 "final": In(1),
                 "tap": Out(range(chip.taps)),
-                "cells": In(cells_of(chip)),
+                "cells": In(signed(chip.accumulator_bits)).array(chip.taps, chip.lanes),
                 "bias": In(word_of(chip)),
                 "row": In(row_of(chip)),
                 "mask_read": Out(1),
@@ -98,20 +98,20 @@ class WriteBack(wiring.Component):
         chip, compute = self._chip, self.compute
         m.submodules.addend = addend = Addend(chip)
         m.d.comb += [addend.shift.eq(compute.shift), addend.rounding.eq(compute.rounding)]
-        states = self._states(m, active & addend.random)
+        row_active = Signal()  # the rounders of a row, those of tap 0 apart
+        m.d.comb += row_active.eq(active & self._rows)
+        states = self._states(m, active, row_active, addend.random)
         shape = signed(chip.accumulator_bits)
         results = [
             [Signal(shape, name=f"result{t}_{lane}", reset_less=True) for lane in range(chip.lanes)]
             for t in range(chip.taps)
         ]
         cells = [[self._cell(m, t, lane) for lane in range(chip.lanes)] for t in range(chip.taps)]
-        bases = self._bases(m)
         for t in range(chip.taps):
-            with m.If(active if t == 0 else active & self._rows):
+            with m.If(row_active if t else active):
                 for lane in range(chip.lanes):
-                    value = rounded(
-                        m, chip, cells[t][lane], bases[t][lane], states[t][lane], addend, compute.base_shift
-                    )
+                    base = self._base(t, lane)
+                    value = rounded(m, chip, cells[t][lane], base, states[t][lane], addend, compute.base_shift)
                     m.d.sync += results[t][lane].eq(value)
         return results, cells
 
@@ -128,16 +128,12 @@ class WriteBack(wiring.Component):
                         m.d.comb += cell.eq(self.cells[tap][lane])
         return cell
 
-    def _bases(self, m: Module):
-        bases = Signal(row_of(self._chip))
-        with m.Switch(self.compute.base):
-            with m.Case(Base.BIAS):
-                m.d.comb += bases[0].eq(self.bias)
-            with m.Case(Base.ROW):
-                m.d.comb += bases.eq(self.row)
-        return bases
+    def _base(self, t: int, lane: int) -> Value:
+        """What is added to cell (t, lane); a bias only to words, whose cells go through tap 0."""
+        base = Mux(self.compute.base == Base.ROW, self.row[t][lane], 0)
+        return base if t else Mux(self.compute.base == Base.BIAS, self.bias[lane], base)
 
-    def _states(self, m: Module, advances) -> list[list[Signal]]:
+    def _states(self, m: Module, active, row_active, random) -> list[list[Signal]]:
         """The generators: a rounder's advances when it rounds; the host reads and writes them one by one."""
         chip, port = self._chip, self.random
         seeds = seeded(1, chip.taps, chip.lanes)
@@ -148,10 +144,10 @@ class WriteBack(wiring.Component):
         for t in range(chip.taps):
             for lane in range(chip.lanes):
                 state = states[t][lane]
-                here = (port.tap == t) & (port.lane == lane)
-                with m.If(port.write & here):
-                    m.d.sync += state.eq(port.value)
-                with m.Elif(advances if t == 0 else advances & self._rows):
+                with m.If(port.write):
+                    with m.If((port.tap == t) & (port.lane == lane)):
+                        m.d.sync += state.eq(port.value)
+                with m.Elif((row_active if t else active) & random):
                     m.d.sync += state.eq(advanced(m, state))
         with m.Switch(Cat(port.lane, port.tap)):
             for t in range(chip.taps):
@@ -172,11 +168,11 @@ class WriteBack(wiring.Component):
         m.d.comb += [self.rounded_word.eq(word_active), self.rounded_row.eq(row_active)]
         wraps = compute.overflow == Overflow.WRAP
         unfit_words, words = self._words(m, results, wraps)
-        unfit_row, lost, row = self._row(m, active, results, cells, wraps)
-        m.d.comb += [
-            self.saturations.eq(Mux(row_active, unfit_row, Mux(word_active, unfit_words, 0))),
-            self.lost_updates.eq(Mux(row_active, lost, 0)),
-        ]
+        unfit_row, lost, row = self._row(m, active, row_active, results, cells, wraps)
+        with m.If(row_active):
+            m.d.comb += [self.saturations.eq(unfit_row), self.lost_updates.eq(lost)]
+        with m.Elif(word_active):
+            m.d.comb += self.saturations.eq(unfit_words)
         write_last = Signal()
         m.d.sync += [self.write.eq(word_active & ~self.start), write_last.eq(s_last)]
         with m.If(word_active):
@@ -197,25 +193,32 @@ class WriteBack(wiring.Component):
             unfits.append(unfit)
         return count_ones(Cat(*unfits)), words
 
-    def _row(self, m: Module, active, results, cells, wraps):
+    def _row(self, m: Module, active, row_active, results, cells, wraps):
         """The row in S; how many of its values did not fit, and how many updates were lost."""
         chip = self._chip
-        old, row = Signal(row_of(chip), reset_less=True), Signal(row_of(chip))
-        unfits, lost = Signal(chip.multipliers), Signal(chip.multipliers)
-        moved = Signal(chip.multipliers, reset_less=True)
+        old = Signal(row_of(chip), reset_less=True)
+        row, unfits, losses = [], [], []
         with m.If(active & self._rows):
             m.d.sync += old.eq(self.row)
-            m.d.sync += moved.eq(Cat(cells[t][lane] != 0 for t in range(chip.taps) for lane in range(chip.lanes)))
         for t in range(chip.taps):
             for lane in range(chip.lanes):
-                i = t * chip.lanes + lane
-                word, unfit = narrowed(results[t][lane], chip.word_bits, wraps)
-                m.d.comb += [
-                    row[t][lane].eq(word),
-                    unfits[i].eq(unfit),
-                    lost[i].eq(moved[i] & ~unfit & (row[t][lane] == old[t][lane])),
-                ]
-        return count_ones(unfits), count_ones(lost), row
+                value = Signal(signed(chip.word_bits), name=f"row{t}_{lane}")
+                moved = Signal(name=f"moved{t}_{lane}", reset_less=True)
+                unfit, lost = Signal(name=f"unfit{t}_{lane}"), Signal(name=f"lost{t}_{lane}")
+                with m.If(active & self._rows):
+                    m.d.sync += moved.eq(cells[t][lane] != 0)
+                # Where no row is, nothing toggles.
+                with m.If(row_active):
+                    word, wide = narrowed(results[t][lane], chip.word_bits, wraps)
+                    m.d.comb += [
+                        value.eq(word),
+                        unfit.eq(wide),
+                        lost.eq(moved & ~unfit & (value == old[t][lane])),
+                    ]
+                row.append(value)
+                unfits.append(unfit)
+                losses.append(lost)
+        return count_ones(Cat(unfits)), count_ones(Cat(losses)), row
 
     def _addresses(self, m: Module, active, word_active) -> None:
         """Addresses of emitted words and their masks; words at the end of a nest lie one after another."""
@@ -253,11 +256,12 @@ class WriteBack(wiring.Component):
         """W of a row: its beats on successive cycles; whether this is the instruction's last one."""
         chip = self._chip
         beats, banks = chip.row_beats, chip.weight_memory.banks
-        store, beat, busy = Signal(row_of(chip), reset_less=True), Signal(range(max(2, beats))), Signal()
+        beat, busy = Signal(range(max(2, beats))), Signal()
+        store = [Signal.like(value, name=f"store{i}", reset_less=True) for i, value in enumerate(row)]
         last_beat = beat == beats - 1
         row_last = Signal()
         with m.If(row_active):
-            m.d.sync += store.eq(row)
+            m.d.sync += [register.eq(value) for register, value in zip(store, row, strict=True)]
         with m.If(self.start):
             m.d.sync += [busy.eq(0), beat.eq(0), self.row_place.eq(self.compute.row * beats)]
         with m.Else():
@@ -270,8 +274,10 @@ class WriteBack(wiring.Component):
                     with m.Case(i):
                         words = min(banks, chip.taps - i * banks)
                         m.d.comb += self.row_write.eq((1 << words) - 1)
-                        m.d.comb += [self.row_value[b].eq(store[i * banks + b]) for b in range(words)]
+                        for b in range(words):
+                            first = (i * banks + b) * chip.lanes
+                            m.d.comb += self.row_value[b].eq(Cat(store[first : first + chip.lanes]))
         # `write_last` passes W's first beat; it stays for the others.
         with m.If(busy):
-            m.d.sync += row_last.eq((write_last | row_last) & ~last_beat)
+            m.d.sync += row_last.eq((write_last | row_last) & ~last_beat & ~self.start)
         return busy & last_beat & (write_last | row_last)

@@ -6,7 +6,7 @@ Nothing here knows how long an instruction takes: cycles and events come out of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import numpy as np
@@ -14,6 +14,7 @@ from numba import njit
 
 from arch.image import Image
 from arch.isa import ENGINES, Engine
+from arch.numerics import seeded
 from arch.program import Program
 from arch.retirement import Retirement, digests
 from arch.softmax import TABLE
@@ -53,10 +54,16 @@ class SteppingMachine:
 
     `image` holds the memories as they are now; it is a copy of the program's, and its arrays stay the machine's own.
     `state` is the record of all registers (`sim.stepping_state.STATE`); `state["ports"]` says what the last cycle
-    wrote. Like the hardware's, registers keep their contents from one run to the next, and are 0 at first.
+    wrote. Like the hardware's, registers keep their contents from one run to the next, and are 0 at first, or what the
+    machine `after` has left in them. `opcodes` replaces those of single instructions by any four bits, legal or not.
     """
 
-    def __init__(self, program: Program):
+    def __init__(
+        self,
+        program: Program,
+        after: SteppingMachine | None = None,
+        opcodes: Mapping[tuple[Engine, int], int] | None = None,
+    ):
         program.check()
         self.program = program
         chip = program.chip
@@ -67,9 +74,12 @@ class SteppingMachine:
             program.image.weight.copy(),
             program.image.random.copy(),
         )
-        self._registers = registers(chip)
+        self._registers = registers(chip) if after is None else after._registers.copy()
         self._memory = Memory(words.reshape(-1), self.image.weight.reshape(-1), self.image.random.reshape(-1), TABLE)
         self._code, self._first = code_table(program)
+        self.state["sequencer"]["first"][:] = list(self._first.values())
+        for (engine, index), opcode in (opcodes or {}).items():
+            self._code["opcode"][self._first[engine] + index] = opcode
         self._retired = np.zeros(len(self._code), RETIRED)
         self._entry = ""
 
@@ -96,18 +106,52 @@ class SteppingMachine:
         for engine in ENGINES:
             state["sequencer"]["place"][engine] = self._first[engine] + self.program.first(entry, engine)
             state["sequencer"]["phase"][engine] = Phase.FETCH
+        state["sequencer"]["tokens"][:] = 0
         state["counters"][:] = 0
+        state["ended"] = state["aborted"] = state["fault"] = 0
         state["cycle"] = 0
         state["retired"] = 0
         state["running"] = len(ENGINES)
         self._entry = entry
+
+    def abort(self) -> None:
+        """The host's abort, after the cycle of its write: nothing is left of what is under way. Units empty themselves
+        before each instruction; memories, counters and the contents of registers stay. Does nothing if none runs.
+        """
+        if self.running:
+            state = self.state
+            state["sequencer"]["phase"][:] = Phase.HALTED
+            state["sequencer"]["tokens"][:] = 0
+            state["running"] = 0
+            state["aborted"] = 1
+
+    def reset(self) -> None:
+        """The hardware's reset: registers as at first, memories as they are."""
+        chip = self.program.chip
+        first = self.state["sequencer"]["first"].copy()
+        self._registers[:] = registers(chip)
+        self.state["sequencer"]["first"][:] = first
+        self.image.random[:] = seeded(1, chip.taps, chip.lanes)
+
+    @property
+    def retired(self) -> list[tuple[Engine, int, int]]:
+        """Engine, index and cycle of every instruction that has retired since the start, in order."""
+        notes = self._retired[: self.state["retired"]]
+        engines = [Engine(number) for number in notes["engine"].tolist()]
+        places = zip(engines, notes["place"].tolist(), notes["cycle"].tolist(), strict=True)
+        return [(engine, place - self._first[engine], cycle) for engine, place, cycle in places]
+
+    @property
+    def tables(self) -> tuple[np.ndarray, np.ndarray, Memory, np.ndarray]:
+        """What compiled code clocks: registers, instructions, memories, notes of retirements; all views."""
+        return self._registers, self._code, self._memory, self._retired
 
     def advance(self, cycles: int, *, pause: bool = False) -> int:
         """Clock at most `cycles` times, until the end, or, with `pause`, through the first cycle in which an
         instruction retires; how often it was.
         """
         before = self.cycle
-        _clock()(self._registers, self._code, self._memory, self._retired, cycles, pause)
+        _clock()(*self.tables, cycles, pause)
         return self.cycle - before
 
     def run(self, entry: str, inputs: dict[str, np.ndarray] | None = None, *, trace: bool = False) -> Result:

@@ -35,6 +35,7 @@ def prepare_loss(s):
     loss = s.loss
     loss.stage = Stage.LABEL
     loss.word = 0
+    loss.rounded = 0
     loss.total = 0
     loss.largest = -(1 << (s.chip.word_bits - 1))
     for slot in range(LOSS_SLOTS):
@@ -46,6 +47,7 @@ def clock_loss(s, i, memory):
     """One cycle of LOSS `i`; True in the last one."""
     loss = s.loss
     written = _write(s, i, memory)
+    _round(s, i, memory)
     loss.slot[s.cycle % LOSS_SLOTS] = 0
     if loss.stage == Stage.LABEL:
         loss.label = memory.words[(i.space * s.chip.feature_words + i.label) * s.chip.lanes]
@@ -109,27 +111,35 @@ def _divide(loss):
 
 
 @clocked
-def _write(s, i, memory):
-    """Write the gradient of the word read LOSS_WRITE_LATENCY cycles ago; how many are written with it, or 0."""
+def _round(s, i, memory):
+    """Make the gradient of the word read a cycle less than LOSS_WRITE_LATENCY ago, and count."""
     loss = s.loss
     lanes = s.chip.lanes
-    slot = (s.cycle - LOSS_WRITE_LATENCY) % LOSS_SLOTS
-    done = loss.slot[slot]
-    if done == 0:
-        return 0
-    place = (1 - i.space) * s.chip.feature_words + i.target + done - 1
+    slot = (s.cycle - LOSS_WRITE_LATENCY + 1) % LOSS_SLOTS
+    loss.rounded = loss.slot[slot]
+    if loss.rounded == 0:
+        return
     bits = s.chip.word_bits
     for lane in range(lanes):
         value = 0
-        index = (done - 1) * lanes + lane
+        index = (loss.rounded - 1) * lanes + lane
         if index < i.count:
             distance = loss.largest - loss.logits[slot * MAX_LANES + lane]
             power = exponential(distance, i.source_fraction, memory.table)
             value = probability(power, loss.inverse, i.target_fraction)
             value -= (1 << i.target_fraction) if index == loss.label else 0
             s.counters[_ENGINE, Event.SATURATIONS] += not fits(value, bits)
-        memory.words[place * lanes + lane] = narrowed(value, bits, Overflow.SAT)
-    s.ports.word[_ENGINE] = place
+        loss.gradient[lane] = narrowed(value, bits, Overflow.SAT)
     s.counters[_ENGINE, Event.ROUNDED_WORDS] += 1
-    s.counters[_ENGINE, Event.FEATURE_WRITES if i.space else Event.GRADIENT_WRITES] += 1
+
+
+@clocked
+def _write(s, i, memory):
+    """Write the gradient that was rounded in the last cycle; how many words are written with it, or 0."""
+    done = s.loss.rounded
+    if done:
+        place = (1 - i.space) * s.chip.feature_words + i.target + done - 1
+        copy(s.loss.gradient, 0, memory.words, place * s.chip.lanes, s.chip.lanes)
+        s.ports.word[_ENGINE] = place
+        s.counters[_ENGINE, Event.FEATURE_WRITES if i.space else Event.GRADIENT_WRITES] += 1
     return done

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arch.events import Event
-from arch.isa import ENGINES, Engine, Opcode
+from arch.isa import ENGINE_OF, ENGINES, EXECUTED, Engine, Opcode
 from sim.stepping_array import clock_nest, prepare_nest
 from sim.stepping_cells import clocked
 from sim.stepping_loss import clock_loss, prepare_loss
@@ -12,6 +12,9 @@ from sim.stepping_state import Phase
 
 _ENGINES = len(ENGINES)
 _ARRAY = int(Engine.ARRAY)
+_KNOWN = tuple(sum(1 << opcode for opcode in EXECUTED if engine in ENGINE_OF[opcode]) for engine in ENGINES)
+"""For each engine, a bit an opcode that it executes."""
+_FAULT = 1 << 31
 
 
 @clocked
@@ -32,7 +35,9 @@ def clock_machine(s, code, memory, retired):
         elif phase == Phase.FETCH:
             sequencer.phase[engine] = Phase.WAIT
         elif phase == Phase.WAIT and _take_tokens(s, engine, i):
-            if i.opcode == Opcode.HALT:
+            if not _KNOWN[engine] >> i.opcode & 1:
+                _fault(s, engine)
+            elif i.opcode == Opcode.HALT:
                 _retire(s, engine, i, retired)
             else:
                 sequencer.phase[engine] = Phase.RUN
@@ -81,6 +86,23 @@ def _deliver_tokens(s):
 
 
 @clocked
+def _halt(s, engine):
+    s.sequencer.phase[engine] = Phase.HALTED
+    s.running -= 1
+    if s.running == 0:
+        s.ended = 1
+        s.interrupt = 1
+
+
+@clocked
+def _fault(s, engine):
+    """The instruction is none that the engine executes: it halts, and the first fault is noted."""
+    if s.fault == 0:
+        s.fault = _FAULT | engine << 16 | (s.sequencer.place[engine] - s.sequencer.first[engine])
+    _halt(s, engine)
+
+
+@clocked
 def _retire(s, engine, i, retired):
     sequencer = s.sequencer
     s.counters[engine, Event.INSTRUCTIONS] += 1
@@ -94,8 +116,7 @@ def _retire(s, engine, i, retired):
         note.counters[event] = s.counters[engine, event]
     s.retired += 1
     if i.opcode == Opcode.HALT:
-        sequencer.phase[engine] = Phase.HALTED
-        s.running -= 1
+        _halt(s, engine)
     else:
         sequencer.phase[engine] = Phase.FETCH
         sequencer.place[engine] += 1

@@ -71,6 +71,7 @@ CHIP = _record(
 SEQUENCER = _record(
     phase=(_INT, (_ENGINES,)),
     place=(_INT, (_ENGINES,)),  # of the instruction, in the code table
+    first=(_INT, (_ENGINES,)),  # place of the engine's whole stream
     tokens=(_INT, (_ENGINES, _ENGINES)),  # from, to
     sent=(_INT, (_ENGINES, _ENGINES)),  # visible in the next cycle
 )
@@ -139,6 +140,8 @@ LOSS = _record(
     inverse=_INT,
     slot=(_INT, (LOSS_SLOTS,)),  # 1 + the word that was read in this cycle modulo LOSS_SLOTS
     logits=(np.int16, (LOSS_SLOTS * MAX_LANES,)),
+    rounded=_INT,  # 1 + the word whose gradient is made in this cycle, written in the next one; 0: none
+    gradient=(np.int16, (MAX_LANES,)),
 )
 PORTS = _record(
     word=(_INT, (_ENGINES,)),  # written in this cycle by an engine, gradient words after feature words; -1: none
@@ -147,7 +150,11 @@ PORTS = _record(
 )
 STATE = _record(
     cycle=_INT,
-    running=_INT,
+    running=_INT,  # engines that have not halted
+    ended=_INT,  # a program has ended since the last start
+    aborted=_INT,  # by the host, since the last start
+    interrupt=_INT,  # raised at a program's end
+    fault=_INT,  # register FAULT
     retired=_INT,
     counters=(_INT, (_ENGINES, len(Event))),
     chip=CHIP,

@@ -140,7 +140,8 @@ def _trace_widths(chip: Chip) -> dict[str, int]:
     widths = {"running": 1, "cycle": COUNTER_BITS}
     for engine in ENGINES:
         name = engine.name.lower()
-        widths |= {f"{name}__retire": 1, f"{name}__index": index, f"{name}__counts": bits[name]["counts"]}
+        widths |= {f"{name}__phase": 2, f"{name}__retire": 1, f"{name}__index": index}
+        widths |= {f"{name}__counts": bits[name]["counts"]}
     for name in MAPS:
         widths |= {f"{name}__write": 1} | {f"{name}__{field}": bits[name][field] for field in ("address", "value")}
     return widths | {f"weight__{field}": bits["weight"][field] for field in ("place", "write", "value")}

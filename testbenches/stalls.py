@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from arch.chip import Chip
 from arch.isa import Compute
 from arch.timing import _Nest
@@ -12,7 +10,6 @@ STALLS = ("loader", "row", "drain")
 """The loader waits for a write, the row fetcher waits for a write, a step waits until a block has drained."""
 
 
-@lru_cache(maxsize=1 << 16)
 def stalls(compute: Compute, chip: Chip) -> frozenset[str]:
     """Which of `STALLS` a legal nest meets."""
     nest = _Watched(compute, chip)

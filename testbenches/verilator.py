@@ -1,11 +1,12 @@
 """Simulations of Verilog under Verilator: built once, kept by what they were built from, and run.
 
-Two kinds, both from the text of the Verilog:
+Three kinds, all from the text of the Verilog:
 
 - `build_cocotb` for testbenches in Python. The clock runs in the simulator (`clock="clk"`), so that Python is called
   only where it waits for something: three million cycles a second on a small design, against 170,000 when Python acts
   in every cycle.
 - `build_executable` for long runs, with a `main` in C++ and nothing between it and the model.
+- `build_library` for code that is compiled elsewhere and clocks the model itself.
 
 What was built lies under `cache_folder()`, in a folder named by a hash of the Verilog, the flags and the tools. Two
 processes that want the same build wait for each other and build it once.
@@ -36,6 +37,11 @@ from cocotb_tools.check_results import get_results
 
 CLOCK_PERIOD = 2  # time steps; a time step is a nanosecond
 WARNINGS = ("-Wno-fatal",)  # warnings stay in build.log
+# Verilator's peephole pass turns `if`s into masks, so that what a false condition guards is computed all the same.
+FASTEST = ("--no-timing", "--threads", "1", "-O3", "--x-assign", "fast", "--no-assert", "-fno-dfg-peephole")
+FASTEST += ("-CFLAGS", "-march=native")
+_OPTIMISED = {"OPT_FAST": "-O3", "OPT_GLOBAL": "-O2"}
+_QUICK = {"OPT_FAST": "-O1", "OPT_SLOW": "-O0"}
 _TAIL = 40  # lines of a log in an error message
 
 
@@ -115,13 +121,24 @@ def build_cocotb(
     return CocotbSimulation(_build({"visible.vlt": visible, "design.sv": verilog}, main, top, arguments, {}), top)
 
 
-def build_executable(verilog: str, main: str, *, top: str, flags: Sequence[str] = ()) -> Path:
+def build_executable(verilog: str, main: str, *, top: str, flags: Sequence[str] = (), quick: bool = False) -> Path:
     """Build `verilog` with the C++ program `main`, and return the executable.
 
     `main` includes "Vtop.h" and "verilated.h" and drives a `Vtop`. A port `bus__data` is `bus___05Fdata` there.
+    `quick` leaves most of the compiler's optimisation out: the program is built sooner and runs slower.
     """
-    arguments = ["--no-timing", "--threads", "1", "-O3", "--x-assign", "fast", "-CFLAGS", "-march=native", *flags]
-    return _build({"design.sv": verilog}, main, top, arguments, {"OPT_FAST": "-O3", "OPT_GLOBAL": "-O2"})
+    return _build({"design.sv": verilog}, main, top, [*FASTEST, *flags], _QUICK if quick else _OPTIMISED)
+
+
+def build_library(verilog: str, code: str, *, top: str, flags: Sequence[str] = (), quick: bool = False) -> Path:
+    """Build `verilog` with the C++ functions of `code`, as for `build_executable`, and return the shared library.
+
+    `quick` leaves most of the compiler's optimisation out: the library is built sooner and runs slower.
+    """
+    # a name that two such libraries share must stay each one's own, templates' variables too
+    shared = ["-CFLAGS", "-fPIC -fno-gnu-unique", "-LDFLAGS", "-shared -Wl,-Bsymbolic"]
+    arguments = [*FASTEST, *shared, *flags]
+    return _build({"design.sv": verilog}, code, top, arguments, _QUICK if quick else _OPTIMISED)
 
 
 def cache_folder() -> Path:

@@ -79,7 +79,7 @@ class Harness:
     def __init__(self, chip: Chip, flags: tuple[str, ...] = ()):
         self.chip = chip
         self.verilog = to_verilog(TinyCL(chip), name="tinycl")
-        self.binary: Path = build_executable(self.verilog, MAIN, top="tinycl", flags=flags)
+        self.binary: Path = build_executable(self.verilog, MAIN, top="tinycl", flags=flags, quick=True)
 
     def run(self, streams: dict[Engine, list[Instruction]], image: Image) -> Outcome:
         """Load, start, wait, read back."""

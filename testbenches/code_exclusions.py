@@ -1,0 +1,153 @@
+"""Bits of the RTL that no legal program can move on a chip, by rule, each with its reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from arch import fields
+from arch.chip import Chip
+from arch.events import Event
+from arch.isa import EXECUTED, KINDS, Engine
+from testbenches.code_coverage import CodePoint
+
+COUNTED_BITS = 16
+"""Bits of a counter that are asked for: no program of the campaign takes 2^16 cycles."""
+_ABSENT = (
+    *(Event.STEPS, Event.WINDOW_WORDS, Event.WEIGHT_READS, Event.WEIGHT_WRITES),
+    *(Event.REGISTER_WORDS, Event.LOST_UPDATES),
+)
+"""Events that the vector engine does not have."""
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Signals whose name matches, in modules whose name does, move in the lowest `bits` bits alone."""
+
+    module: str
+    name: str
+    bits: int
+    reason: str
+
+    def leaves_out(self, point: CodePoint) -> bool:
+        """Whether the point is a bit beyond."""
+        if point.bit < self.bits:
+            return False
+        return bool(re.search(self.module, point.module) and re.search(self.name, point.name))
+
+
+@dataclass(frozen=True)
+class OneBit(Bits):
+    """As `Bits`, but that one bit alone does not move."""
+
+    def leaves_out(self, point: CodePoint) -> bool:
+        return point.bit == self.bits and super().leaves_out(point)
+
+
+def exclusions(chip: Chip, points: Collection[CodePoint]) -> Callable[[CodePoint], str | None]:
+    """For a point of the chip's coverage, why it is not asked for; None if it is."""
+    wholes = _wholes(points)
+    rules = _rules(chip)
+
+    def reason(point: CodePoint) -> str | None:
+        if point.kind != "toggle":
+            return None
+        if point.module == "tinycl" and not re.match(r"bus__|trace__|interrupt|clk|rst", point.name):
+            return "a wire of the top module joins its parts' ports and is counted as theirs"
+        if (point.instance, point.name) in wholes:
+            return "a record's or array's bits are counted under the names of its parts"
+        return next((rule.reason for rule in rules if rule.leaves_out(point)), None)
+
+    return reason
+
+
+def _wholes(points: Collection[CodePoint]) -> set[tuple[str, str]]:
+    names = {(point.instance, point.name) for point in points if point.kind == "toggle"}
+    return {(instance, part[: match.start()]) for instance, part in names for match in re.finditer(r"[.\[]", part)}
+
+
+def _rules(chip: Chip) -> list[Bits]:
+    return [*_reserved(), *_fields(chip), *_addresses(chip), *_walks(chip), *_counters(chip), *_host(chip)]
+
+
+def _reserved() -> list[Bits]:
+    names = {field.name for opcode in EXECUTED for field in fields.layout(KINDS[opcode]) if field.reserved}
+    pattern = rf"\.({'|'.join(sorted(names))})$"
+    return [Bits("", pattern, 0, "the field is reserved: arch.legal refuses all but 0")]
+
+
+def _fields(chip: Chip) -> list[Bits]:
+    words = max(chip.feature_words, chip.gradient_words)
+    limits = {
+        r"\.(height|width|source_height|source_width)": min(words, 1023),
+        r"\.(pad_top|pad_left)": chip.kernel - 1,
+        r"\.(shift|base_shift)": chip.accumulator_bits - 2,
+        r"(compute.*\.iterations|loss.*\.count)": chip.multipliers,
+        r"load.*\.count": max(chip.taps, chip.kernel_registers),
+        r"\.row": chip.weight_rows - 1,
+    }
+    reason = "arch.legal refuses fields beyond this chip's memories, lanes, registers and accumulators"
+    rules = [Bits("", rf"{name}$", limit.bit_length(), reason) for name, limit in limits.items()]
+    others = "tokens pass between the two engines of this version, and none to the sender"
+    rules.append(Bits("", r"(\.wait|\.signal|^signal|^sent|^lacking)$", 2, others))
+    for engine in (Engine.ARRAY, Engine.VECTOR):
+        own = rf"{engine.name.lower()}($|\.)"
+        rules.append(OneBit(own, r"(\.wait|\.signal|^signal|^sent|^lacking)$", int(engine), others))
+    return rules
+
+
+def _addresses(chip: Chip) -> list[Bits]:
+    maps = max(chip.bank_depth(chip.feature_memory), chip.bank_depth(chip.gradient_memory))
+    reason = "a place is below the memory's depth, a bank below its number of banks"
+    row = (chip.bank_depth(chip.weight_memory) - 1).bit_length()
+    banks = (chip.weight_memory.banks - 1).bit_length()
+    return [
+        Bits("", r"\.bank$", (chip.kernel - 1).bit_length(), reason),
+        Bits("", r"(weight__place|row_place)(\$\d+)?$", row, reason),
+        Bits(r"array$|rows$|weight", r"(^place|^first|__place)(\$\d+)?$", row, reason),
+        Bits("", r"weight__bank|^host__bank", banks, reason),
+        Bits("", r"(\.place|__place|__places.*)$", (maps - 1).bit_length(), reason),
+    ]
+
+
+def _walks(chip: Chip) -> list[Bits]:
+    words = max(chip.feature_words, chip.gradient_words)
+    reason = "a walk stays within its memory, an iteration below the mode's most"
+    return [
+        Bits("array", r"^(row|column|height|width|across_limit)(\$\d+)?$", words.bit_length(), reason),
+        Bits("array", r"^iteration$", (chip.multipliers - 1).bit_length(), reason),
+        Bits("vector", r"(^|\.)index(\$\d+)?$", chip.taps.bit_length(), "a LOSS has at most a word for every tap"),
+        Bits("array", r"^(index|requested)(\$\d+)?$", max(chip.taps, chip.kernel_registers).bit_length(), reason),
+        Bits("writeback", r"^(dither|common|half)", chip.accumulator_bits - 2, "shifts end 2 below the accumulator"),
+    ]
+
+
+def _counters(chip: Chip) -> list[Bits]:
+    reason = f"no program of the campaign takes 2^{COUNTED_BITS} cycles"
+    rules = [Bits("", r"^(counts|counts_\w+|trace__\w+__counts|cycles?|trace__cycle)(\[\d+\])?$", COUNTED_BITS, reason)]
+    absent = "the vector engine does not have the event"
+    for event in _ABSENT:
+        rules.append(Bits("counters_vector", rf"^counts\[{event.value}\]$", 0, absent))
+        rules.append(Bits("", rf"(counts_vector|trace__vector__counts)\[{event.value}\]$", 0, absent))
+        rules.append(Bits("vector", rf"^amounts(\$\d+)?\.{event.name}$", 0, absent))
+    ones = "INSTRUCTIONS|BUSY|STEPS|FEATURE_WRITES|GRADIENT_WRITES"
+    at_most = {ones: 1, "FEATURE_READS|GRADIENT_READS|WINDOW_WORDS": chip.kernel}
+    at_most["REGISTER_WORDS|ROUNDED_WORDS"] = chip.taps
+    at_most["WEIGHT_READS|WEIGHT_WRITES"] = chip.weight_memory.banks
+    several = "the event does not happen so often in a cycle"
+    rules += [Bits("", rf"^amounts(\$\d+)?\.({names})$", most.bit_length(), several) for names, most in at_most.items()]
+    rules.append(Bits("vector", r"^amounts(\$\d+)?\.\w+$", chip.lanes.bit_length(), several))
+    return rules
+
+
+def _host(chip: Chip) -> list[Bits]:
+    index = (chip.program_memory.instructions - 1).bit_length()
+    return [
+        Bits("", r"bus__adr(\$\d+)?$", 25, "no region of the address map lies there"),
+        Bits("sequencer|host|tinycl$", r"(first|index)", max(index, 1), "the program memory ends below"),
+        *(
+            OneBit("host", r"^fault$", bit, "FAULT has bit 31, the engine in bit 16, the instruction below")
+            for bit in (*range(index, 16), *range(17, 31))
+        ),
+    ]

@@ -1,0 +1,93 @@
+"""Programs of one corner each: what random draws meet too seldom, said by the instructions wanted and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from arch.chip import Chip
+from arch.isa import MODES, Compute, Instruction, Reduction, Rounding, Traversal
+from arch.legal import most_iterations, source_span
+from arch.program import Program
+from arch.timing import writes_rows
+from testbenches.generate import KINDS, LOADS, random_instruction, random_program
+from testbenches.images import IMAGES
+
+_DRAWS = 200
+"""Draws after which a corner that a chip does not have is given up for any instruction of the kind."""
+
+
+@dataclass(frozen=True)
+class Corner:
+    """Kinds of instructions, which of them are wanted, and a name of `IMAGES`. What is no COMPUTE is always wanted."""
+
+    kinds: tuple[str, ...] = KINDS
+    nest: Callable[[Compute, Chip], bool] = lambda nest, chip: True
+    image: str = "mixed"
+    length: int = 8
+
+    def wants(self, instruction: Instruction, chip: Chip) -> bool:
+        """Whether the instruction is of the corner."""
+        return not isinstance(instruction, Compute) or self.nest(instruction, chip)
+
+
+_WINDOWS = tuple(name for name in MODES if name.startswith("convolution"))
+_BLOCKS = tuple(name for name in MODES if name.startswith("dense"))
+_FORWARD = ("convolution", "convolution_by_channel")
+
+
+def _words(nest: Compute) -> int:
+    return nest.height * nest.width
+
+
+def _fills_accumulator(nest: Compute, chip: Chip) -> bool:
+    """All that its mode can sum: the most iterations, no shift to hide the low bits."""
+    summed = nest.reduction != Reduction.NONE or _words(nest) > 4
+    return summed and nest.iterations == most_iterations(nest, chip) and nest.shift <= 1
+
+
+def _busy_port(nest: Compute, chip: Chip) -> bool:
+    """A position a step, read and written in one memory."""
+    shares = source_span(nest) is not None and nest.source_space == nest.target_space and not writes_rows(nest)
+    return shares and nest.iterations == 1 and _words(nest) >= 4
+
+
+def _ties(nest: Compute, chip: Chip) -> bool:
+    return 0 < nest.shift < 2 * chip.word_bits - 2 and nest.rounding in (Rounding.RND, Rounding.RND_CONV)
+
+
+CORNERS: dict[str, Corner] = {
+    "one place": Corner(nest=lambda nest, _: _words(nest) == 1),
+    "one channel": Corner(_WINDOWS + LOADS, lambda nest, _: nest.iterations == 1),
+    "partial last block": Corner(_BLOCKS + LOADS, lambda nest, chip: _words(nest) % chip.taps != 0),
+    "even snake": Corner(_WINDOWS, lambda n, _: n.traversal == Traversal.SNAKE and n.height > 1 and n.height % 2 == 0),
+    "odd snake": Corner(_WINDOWS, lambda n, _: n.traversal == Traversal.SNAKE and n.height > 2 and n.height % 2 == 1),
+    "all smallest": Corner(image="smallest"),
+    "full accumulators": Corner((*MODES, *LOADS), _fills_accumulator, "smallest"),
+    "saturation both ways": Corner(nest=lambda nest, chip: nest.shift < chip.word_bits, image="extremes"),
+    "ties": Corner(nest=_ties, image="ties"),
+    "all zero": Corner(image="zeros"),
+    "no zero": Corner(image="no zeros"),
+    "a port used every cycle": Corner((*_FORWARD, "load_kernel", "load_bias"), _busy_port),
+    "engines back to back": Corner(("dense_bias", "load_vector", "loss"), length=12),
+    "tokens both ways": Corner(("dense", "loss", "dense_input"), length=10),
+}
+"""Every corner, by name."""
+
+
+def corner_program(chip: Chip, rng: np.random.Generator, name: str, draw=random_instruction) -> Program:
+    """A legal program of a corner of `CORNERS`; `draw` as in `random_program`."""
+    corner = CORNERS[name]
+
+    def wanted(chip: Chip, rng: np.random.Generator, kind: str) -> Instruction:
+        item = draw(chip, rng, kind)
+        for _ in range(_DRAWS):
+            if corner.wants(item, chip):
+                break
+            item = random_instruction(chip, rng, kind)
+        return item
+
+    length = min(corner.length, chip.program_memory.instructions - 2)
+    return random_program(chip, rng, length, kinds=corner.kinds, draw=wanted, image=IMAGES[corner.image])

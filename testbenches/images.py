@@ -1,0 +1,67 @@
+"""First contents of the memories: random ones, and the corners of what data can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from arch.chip import Chip
+from arch.image import Image
+
+_MEMORIES = ("feature", "gradient", "weight")
+
+
+def random_image(chip: Chip, rng: np.random.Generator) -> Image:
+    """Memories of zeros, extremes, small numbers, halves of powers of two and anything, in runs of a word or more."""
+    image = Image.blank(chip, seed=int(rng.integers(1 << 63)))
+    for name in _MEMORIES:
+        array = getattr(image, name)
+        flat = array.reshape(-1, chip.lanes)
+        style = np.repeat(rng.integers(6, size=len(flat) // 4 + 1), 4)[: len(flat), None]
+        shape = flat.shape
+        flat[:] = np.choose(
+            style,
+            [
+                np.zeros(shape, np.int64),
+                rng.choice([-chip.largest - 1, chip.largest], shape),
+                rng.integers(-2, 2 * chip.lanes, shape),
+                rng.choice([-1, 1], shape) << rng.integers(chip.word_bits - 1, size=shape),
+                rng.integers(-chip.largest - 1, chip.largest + 1, shape),
+                rng.integers(-chip.largest - 1, chip.largest + 1, shape) * rng.integers(2, size=shape),
+            ],
+        )
+    return image
+
+
+def _filled(values: Callable[[Chip, np.random.Generator, tuple[int, ...]], np.ndarray]) -> Callable:
+    def image(chip: Chip, rng: np.random.Generator) -> Image:
+        made = Image.blank(chip, seed=int(rng.integers(1 << 63)))
+        for name in _MEMORIES:
+            array = getattr(made, name)
+            array[...] = values(chip, rng, array.shape)
+        return made
+
+    return image
+
+
+def _some(chip: Chip, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Any number but zero."""
+    values = rng.integers(-chip.largest - 1, chip.largest, shape)
+    return values + (values >= 0)
+
+
+def _halves(chip: Chip, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Powers of two, whose products lie halfway between two results at many a shift."""
+    return rng.choice([-1, 1], shape) << rng.integers(chip.word_bits - 1, size=shape)
+
+
+IMAGES: dict[str, Callable[[Chip, np.random.Generator], Image]] = {
+    "mixed": random_image,
+    "zeros": _filled(lambda chip, rng, shape: np.zeros(shape, np.int64)),
+    "no zeros": _filled(_some),
+    "smallest": _filled(lambda chip, rng, shape: np.full(shape, -chip.largest - 1)),
+    "extremes": _filled(lambda chip, rng, shape: rng.choice([-chip.largest - 1, chip.largest], shape)),
+    "ties": _filled(_halves),
+}
+"""What memories may hold, by name: each makes an image."""

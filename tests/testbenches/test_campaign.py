@@ -1,0 +1,145 @@
+"""The campaign at its smallest, and what it does with coverage.dat and with what differs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from arch.chip import Chip
+from arch.isa import ENGINES, EXECUTED, Compute
+from testbenches import campaign_share
+from testbenches.campaign import Plan, run_campaign
+from testbenches.campaign_page import page
+from testbenches.campaign_share import Share, Tally, illegal_opcodes, replay, run_share, share_program
+from testbenches.code_coverage import CodeCoverage, CodePoint, read_points
+from testbenches.code_exclusions import exclusions
+from testbenches.corners import CORNERS, corner_program
+from testbenches.coverage import Coverage
+from testbenches.generate_chips import TAPS, random_chips
+
+TINY = Chip.load("tiny")
+KEYS = "f=design.sv", "l={line}", "n=3", "t={kind}", "page=v_{kind}/{module}", "o={what}", "h=TOP.tinycl"
+
+
+def written(path: Path, *points: tuple[str, str, str, int]) -> Path:
+    """A coverage.dat of points: kind, module, what, count; each on a line of its own."""
+    lines = ["# SystemC::Coverage-3"]
+    for line, (kind, module, what, count) in enumerate(points):
+        keys = "".join("\x01" + key.replace("=", "\x02", 1) for key in KEYS)
+        lines.append(f"C '{keys.format(line=line, kind=kind, module=module, what=what)}' {count}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_share_agrees_and_is_the_same_again(tmp_path: Path):
+    share = Share(0, TINY, seed=4, programs=8, folder=tmp_path)
+    first, second = run_share(share), run_share(share)
+    assert first.difference == second.difference == ""
+    assert first.functional == second.functional
+    assert (first.programs, first.clocks) == (second.programs, second.clocks)
+    assert first.programs == 8
+    assert first.clocks > first.cycles > 0
+
+
+def test_what_differs_is_kept_and_shown_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(campaign_share, "_said", lambda outcome, result: "planted")
+    tally = run_share(Share(7, TINY, seed=4, programs=3, folder=tmp_path))
+    assert tally.programs == 1
+    assert "planted" in tally.difference
+    folder = tmp_path / "difference-7"
+    assert str(folder) in tally.difference
+    assert replay(folder).difference is None
+
+
+def test_holes_are_aimed_at(tmp_path: Path):
+    known = run_share(Share(0, TINY, seed=4, programs=4, folder=tmp_path)).functional
+    aimed = run_share(Share(0, TINY, seed=5, programs=6, known=known, folder=tmp_path))
+    assert 0 < aimed.programs <= 6
+    known.merge(aimed.functional)
+    assert known.percent > 30
+
+
+def test_a_campaign_s_page(tmp_path: Path):
+    plan = Plan(programs=3, chips=0, workers=1, seed=2, instrumented=0, folder=tmp_path)
+    shares = [share for share in plan.shares() if share.chip.name == "tiny"]
+    campaign = run_campaign(plan, shares, rounds=0)
+    text = page(campaign)
+    assert "| programs | 2 |" in text
+    assert "tiny" in text
+    assert "{" not in text.replace("`{", "")
+
+
+def test_programs_follow_from_the_seed():
+    share = Share(3, TINY, seed=9, programs=5)
+    for number in range(5):
+        one, two = (share_program(share, number, Coverage()) for _ in range(2))
+        assert one.streams == two.streams
+        assert one.image.differences(two.image) == 0
+        one.check()
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_corner_programs_are_of_their_corner(name: str):
+    program = corner_program(TINY, np.random.default_rng(1), name)
+    nests = [item for stream in program.streams.values() for item in stream if isinstance(item, Compute)]
+    assert all(CORNERS[name].wants(nest, TINY) for nest in nests)
+
+
+def test_random_chips_are_legal_and_varied():
+    chips = random_chips(24, 1)
+    assert [chip.taps for chip in chips[:4]] == list(TAPS)
+    assert chips == random_chips(24, 1)
+    assert {chip.row_beats == 1 for chip in chips} == {True, False}
+    assert any(chip.taps % chip.weight_memory.banks for chip in chips)
+    assert {chip.traversal for chip in chips} == {"snake", "raster"}
+    assert min(chip.lanes for chip in chips) == 1
+    assert any(chip.accumulator_bits == max(16, chip.narrowest_accumulator) for chip in chips)
+
+
+def test_illegal_opcodes_are_those_that_an_engine_does_not_execute():
+    for engine in ENGINES:
+        assert 0 not in illegal_opcodes(engine)
+        assert len(illegal_opcodes(engine)) > 16 - len(EXECUTED)
+
+
+def test_coverage_dat_is_read(tmp_path: Path):
+    points = read_points(
+        written(
+            tmp_path / "coverage.dat",
+            ("line", "tinycl.host", "block", 4),
+            ("branch", "tinycl.host", "if", 0),
+            ("toggle", "tinycl.array", "counts__05b2__05d[3]:0->1", 5),
+            ("toggle", "tinycl.array", "counts__05b2__05d[40]:0->1", 0),
+            ("toggle", "tinycl.array.nest", "held:1->0", 0),
+        )
+    )
+    assert [(point.kind, point.name, point.bit) for point in points][2:] == [
+        ("toggle", "counts[2]", 3),
+        ("toggle", "counts[2]", 40),
+        ("toggle", "held", 0),
+    ]
+    coverage = CodeCoverage.of(points, exclusions(TINY, points.keys()))
+    assert coverage.percent("line") == 50
+    assert coverage.percent("toggle", "tinycl.array") == 100
+    assert coverage.percent("toggle") == 50
+    assert sum(coverage.excluded.values()) == 1
+    total = CodeCoverage()
+    total.merge(coverage)
+    total.merge(coverage)
+    assert total.percent("toggle") == 50
+    assert total.missed["tinycl.array.nest", "toggle", "held"] == 2
+
+
+def test_a_record_is_counted_by_its_parts():
+    names = "compute[3]:0->1", "compute.mask[0]:0->1", "compute.stride[0]:0->1"
+    points = [CodePoint("toggle", "tinycl.array", "TOP", 1, 1, name) for name in names]
+    reason = exclusions(TINY, points)
+    assert "under the names of its parts" in str(reason(points[0]))
+    assert reason(points[1]) is None
+    assert "reserved" in str(reason(points[2]))
+
+
+def test_a_tally_starts_empty():
+    assert Tally(0, "tiny").functional.percent == 0
