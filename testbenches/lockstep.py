@@ -25,7 +25,8 @@ from arch.isa import ENGINES, INSTRUCTION_BITS, Engine
 from arch.numerics import seeded
 from arch.program import Program
 from sim.stepping import SteppingMachine
-from testbenches.lockstep_clock import FOUND, Stop, loop
+from testbenches.lockstep_clock import Stop, loop
+from testbenches.lockstep_compare import FOUND
 from testbenches.lockstep_model import TRACE, TRANSACTION, Model
 from testbenches.lockstep_report import Difference, difference, image_difference
 from testbenches.memory_map import READ, WRITE, image_addresses, image_of, image_words, instruction_words
@@ -105,7 +106,8 @@ class LockStep:
         begin = time.perf_counter()
         ended = self._run(scenario) if loaded else "differs"
         seconds = time.perf_counter() - begin
-        cycles, counters, fault = machine.cycle, machine.state["counters"].copy(), int(machine.state["fault"])
+        cycles = int(self._found["cycle"][0]) if ended == "reset" else machine.cycle
+        counters, fault = machine.state["counters"].copy(), int(machine.state["fault"])
         words = None if ended == "differs" or self._play() != Stop.QUIET else self._read(self._addresses)
         if words is None:
             found = difference(self._found[0], program, dict(scenario.opcodes))
@@ -161,8 +163,12 @@ class LockStep:
         self._write({Register.CONTROL: Control.START})
         if scenario.reads:
             self._queue_reads(np.random.default_rng(scenario.reads))
-        planned = [cycle for cycle in (scenario.abort, scenario.reset) if cycle is not None]
-        stop = self._play(max(min(planned, default=_LONG) - 2, 0))
+        until = _LONG
+        if scenario.reset is not None:
+            until = scenario.reset - 1
+        if scenario.abort is not None:  # a write takes effect in its transaction's second cycle
+            until = scenario.abort - 2
+        stop = self._play(max(until, 0))
         if stop == Stop.UNTIL and scenario.abort is None:
             return "reset" if self._reset() else "differs"
         if stop in (Stop.UNTIL, Stop.STUCK):

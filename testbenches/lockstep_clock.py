@@ -10,26 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntEnum
 from functools import cache
+from hashlib import sha256
+from pathlib import Path
 
-import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from arch.bus import IDENTITY, REGION_SHIFT, Register, Window
-from arch.events import Event
 from arch.isa import ENGINES
 from sim.sources import version
 from sim.stepping_cells import COMPILED, clocked
 from sim.stepping_sequencer import clock_machine
 from sim.stepping_state import Phase
+from testbenches import lockstep_compare
+from testbenches.lockstep_compare import bus_differs, events_differ, registers_differ
 
 _ENGINES = len(ENGINES)
-_EVENTS = len(Event)
-_COUNTERS_END = int(Register.COUNTERS) + _ENGINES * 64
-_LOW = 0xFFFFFFFF
-_WRITE_AGE, _READ_AGE = 2, 3
-"""Cycles of a bus transaction in which a register is written, and in which its contents are taken."""
 
 
 class Stop(IntEnum):
@@ -42,44 +38,9 @@ class Stop(IntEnum):
     STUCK = 4  # both engines wait, or have halted, for ever
 
 
-class Signal(IntEnum):
-    """What is compared."""
-
-    RUNNING = 0
-    CYCLE = 1
-    INTERRUPT = 2
-    PHASE = 3
-    INDEX = 4
-    COUNTER = 5
-    RETIRE = 6
-    WRITE = 7  # of a word to the feature or gradient memory
-    ADDRESS = 8
-    VALUE = 9
-    ROW_WRITE = 10
-    ROW_PLACE = 11
-    ROW_VALUE = 12
-    ACK = 13
-    REPLY = 14
-
-
-_INT = np.int64
-FOUND = np.dtype(
-    [
-        ("signal", _INT),
-        ("engine", _INT),  # -1: not known
-        ("item", _INT),  # event, memory or bank
-        ("lane", _INT),
-        ("expected", _INT),
-        ("found", _INT),
-        ("cycle", _INT),  # of the program
-        ("index", _INT, (_ENGINES,)),  # instructions of the engines in that cycle
-        ("compared", _INT),  # cycles so far, of the program and others
-        ("wanted", _INT),  # what the read that is under way must give; -1: anything
-        ("control", _INT),  # what was written to CONTROL
-        ("was_running", _INT),  # when it was written
-    ]
-)
-"""The first difference, and what the loop keeps from a cycle to the next."""
+def _mark(path: str) -> int:
+    """A number that changes with a file that is compiled into the loop, which numba's cache would not notice."""
+    return int.from_bytes(sha256(Path(path).read_bytes()).digest()[:7], "big")
 
 
 @intrinsic
@@ -100,7 +61,7 @@ def loop() -> Callable:
 
     The first four are the stepping machine's `tables`, `step` and `model` addresses. `until` is a cycle of the program.
     """
-    mark = version("stepping")
+    mark = version("stepping") ^ _mark(lockstep_compare.__file__)
 
     @njit(cache=True, nogil=True, **COMPILED)
     def advance(registers, code, memory, retired, trace, found, step, model, address, until, cycles):
@@ -114,7 +75,7 @@ def loop() -> Callable:
             f.compared += 1
             f.control = -1
             f.was_running = s.running
-            if _registers_differ(s, t, f) or _bus_differs(s, t, f):
+            if registers_differ(s, t, f) or bus_differs(s, t, f):
                 return Stop.DIFFERS + 0
             before = s.retired
             stuck = False
@@ -124,8 +85,8 @@ def loop() -> Callable:
                     f.index[engine] = s.sequencer.place[engine] - s.sequencer.first[engine]
                 clock_machine(s, code, memory, retired)
                 f.cycle = s.cycle
-                stuck = stuck and _waits(s)
-            if _events_differ(s, t, f, memory, retired, before):
+                stuck = stuck and _waits(s) and s.running == f.was_running  # a HALT's tokens arrive later
+            if events_differ(s, t, f, memory, retired, before):
                 return Stop.DIFFERS + 0
             if f.control >= 0:
                 return Stop.CONTROL + 0
@@ -146,148 +107,3 @@ def _waits(s):
         if phase == Phase.FETCH or phase == Phase.RUN:
             return False
     return True
-
-
-@clocked
-def _differs(f, signal, engine, item, lane, expected, found):
-    """Whether the two differ; if so, they are noted."""
-    if expected == found:
-        return False
-    f.signal = signal
-    f.engine = engine
-    f.item = item
-    f.lane = lane
-    f.expected = expected
-    f.found = found
-    return True
-
-
-@clocked
-def _registers_differ(s, t, f):
-    """What stands before the clock."""
-    live = s.running > 0
-    if _differs(f, Signal.RUNNING, -1, 0, 0, live, t.running):
-        return True
-    if _differs(f, Signal.CYCLE, -1, 0, 0, s.cycle + 1 if live else 0, t.cycle):
-        return True
-    if _differs(f, Signal.INTERRUPT, -1, 0, 0, s.interrupt, t.interrupt):
-        return True
-    for engine in range(_ENGINES):
-        for event in range(_EVENTS):
-            if _differs(f, Signal.COUNTER, engine, event, 0, s.counters[engine, event], t.counters[engine, event]):
-                return True
-    for engine in range(_ENGINES):
-        phase = s.sequencer.phase[engine]
-        index = s.sequencer.place[engine] - s.sequencer.first[engine]
-        if _differs(f, Signal.PHASE, engine, 0, 0, phase, t.phase[engine]) or (
-            phase != Phase.HALTED and _differs(f, Signal.INDEX, engine, 0, 0, index, t.index[engine])
-        ):
-            f.cycle = s.cycle + 1
-            return True
-    return False
-
-
-@clocked
-def _bus_differs(s, t, f):
-    """The host's transaction: what a write does to the machine's registers, what a read must give, and when it ends."""
-    reads = t.age > 0 and t.reads == 1
-    done = t.age == (_READ_AGE + 1 if reads else _WRITE_AGE + 1)
-    if _differs(f, Signal.ACK, -1, 0, 0, done, t.ack):
-        return True
-    register = t.bus_address >> 2 if t.bus_address >> REGION_SHIFT == Window.REGISTERS else -1
-    if t.age == _WRITE_AGE and not reads:
-        if register == Register.INTERRUPT and t.bus_word & 1:
-            s.interrupt = 0
-        elif register == Register.CONTROL:
-            f.control = t.bus_word
-    if t.age == _READ_AGE and reads:
-        f.wanted = _shown(s, register)
-    if done and reads and f.wanted >= 0:
-        return _differs(f, Signal.REPLY, -1, t.bus_address, 0, f.wanted, t.reply)
-    return False
-
-
-@clocked
-def _shown(s, register):
-    """What a read gives; -1: not known here."""
-    if register < 0:  # memories are hidden while a program runs
-        return 0 if s.running else -1
-    if register == Register.ID:
-        return IDENTITY
-    if register == Register.CONTROL:
-        return (s.running > 0) | s.ended << 1 | s.aborted << 2
-    if register == Register.INTERRUPT:
-        return s.interrupt
-    if register == Register.FAULT:
-        return s.fault
-    if register == Register.CYCLES_LOW:
-        return s.cycle & _LOW
-    if register == Register.CYCLES_HIGH:
-        return s.cycle >> 32
-    if Register.COUNTERS <= register < _COUNTERS_END:
-        number = register - Register.COUNTERS
-        event = number % 64 // 2
-        if event < _EVENTS:
-            count = s.counters[number // 64, event]
-            return count >> 32 if number % 2 else count & _LOW
-    return -1
-
-
-@clocked
-def _events_differ(s, t, f, memory, retired, before):
-    """What happens in the cycle: retirements and writes; none where nothing ran."""
-    live = f.was_running > 0
-    for engine in range(_ENGINES):
-        retires = 0
-        for note in range(before, s.retired):
-            retires |= retired[note].engine == engine
-        if _differs(f, Signal.RETIRE, engine, 0, 0, retires, t.retire[engine]):
-            return True
-    for store in range(2):
-        if _word_differs(s, t, f, memory, store, live):
-            return True
-    return _row_differs(s, t, f, memory, live)
-
-
-@clocked
-def _word_differs(s, t, f, memory, store, live):
-    """The word that is written to the feature (0) or gradient memory (1)."""
-    word = -1
-    writer = -1
-    for engine in range(_ENGINES):
-        port = s.ports.word[engine]
-        if live and port >= 0 and (port >= s.chip.feature_words) == store:
-            word = port
-            writer = engine
-    if _differs(f, Signal.WRITE, writer, store, 0, word >= 0, t.write[store]):
-        return True
-    if word < 0:
-        return False
-    if _differs(f, Signal.ADDRESS, writer, store, 0, word - store * s.chip.feature_words, t.address[store]):
-        return True
-    for lane in range(s.chip.lanes):
-        value = memory.words[word * s.chip.lanes + lane]
-        if _differs(f, Signal.VALUE, writer, store, lane, value, t.value[store, lane]):
-            return True
-    return False
-
-
-@clocked
-def _row_differs(s, t, f, memory, live):
-    """The beat of a row that is written to the weight memory; only the array writes it."""
-    writes = live and s.ports.row >= 0
-    first = s.ports.beat * s.chip.weight_banks
-    words = min(s.chip.weight_banks, s.chip.taps - first)
-    if _differs(f, Signal.ROW_WRITE, 0, 0, 0, (1 << words) - 1 if writes else 0, t.row_write):
-        return True
-    if not writes:
-        return False
-    if _differs(f, Signal.ROW_PLACE, 0, 0, 0, s.ports.row * s.chip.beats + s.ports.beat, t.row_place):
-        return True
-    start = (s.ports.row * s.chip.taps + first) * s.chip.lanes
-    for bank in range(words):
-        for lane in range(s.chip.lanes):
-            value = memory.rows[start + bank * s.chip.lanes + lane]
-            if _differs(f, Signal.ROW_VALUE, 0, bank, lane, value, t.row_value[bank, lane]):
-                return True
-    return False

@@ -12,7 +12,7 @@ from arch.isa import ENGINES, Compute, Engine, Instruction, Opcode, mode_of
 from arch.legal import spaces
 from arch.program import Program
 from arch.retirement import MEMORIES
-from testbenches.lockstep_clock import Signal
+from testbenches.lockstep_compare import Signal
 
 _MAPS = ("feature", "gradient")
 _AXES = {"feature": ("word", "lane"), "gradient": ("word", "lane"), "weight": ("row", "tap", "lane")}

@@ -83,3 +83,29 @@ def test_the_first_fault_is_kept_and_the_array_is_first(lockstep):
     both = {(Engine.ARRAY, 0): 15, (Engine.VECTOR, 0): 15}
     assert lockstep.run(program, scenario=Scenario(opcodes=both)).fault == 1 << 31
     assert lockstep.run(program).fault == 0
+
+
+def test_a_halt_may_send_the_token_that_the_other_engine_waits_for(lockstep):
+    program = two_engines([Halt(signal=1 << Engine.VECTOR)], [Halt(wait=1 << Engine.ARRAY)])
+    assert lockstep.run(program).ended == "ended"
+
+
+def test_engines_that_wait_for_a_token_that_never_comes_are_aborted(lockstep):
+    load = Load(destination=Destination.BIAS, signal=1 << Engine.VECTOR)
+    program = two_engines([load, Halt()], [Halt(wait=1 << Engine.ARRAY)])
+    outcome = lockstep.run(program, scenario=Scenario(opcodes={(Engine.ARRAY, 0): 7}))
+    assert outcome.difference is None, str(outcome.difference)
+    assert outcome.ended == "stuck"
+    assert lockstep.run(program).ended == "ended"
+
+
+def test_a_reset_may_come_in_any_cycle(lockstep):
+    rng = np.random.default_rng(8)
+    program, following = random_program(CHIP, rng, 3), random_program(CHIP, rng, 3)
+    cycles = lockstep.run(program).cycles
+    for cycle in range(1, cycles, 3):
+        outcome = lockstep.run(program, scenario=Scenario(reset=cycle))
+        assert outcome.difference is None, f"reset in {cycle}: {outcome.difference}"
+        assert (outcome.ended, outcome.cycles) == ("reset", cycle)
+        outcome = lockstep.run(following)
+        assert outcome.difference is None, f"after a reset in {cycle}: {outcome.difference}"
