@@ -167,12 +167,19 @@ def _corrupt_digest(job: Job) -> tuple[int, str]:
 
 
 def _negate_a_nest(job: Job) -> int:
-    """Give the RTL another instruction than the simulators had, one bit of it; its index."""
-    stream = list(job.program.streams[Engine.ARRAY])
-    index = next(i for i, item in enumerate(stream) if isinstance(item, Compute))
-    stream[index] = replace(stream[index], negate=1 - stream[index].negate)
-    job.program = replace(job.program, streams=job.program.streams | {Engine.ARRAY: stream})
-    return index
+    """Give the RTL another instruction than the simulators had, one bit of it, where that matters; its index."""
+    assert job.expected is not None
+    for index, item in enumerate(job.program.streams[Engine.ARRAY]):
+        if isinstance(item, Compute):
+            stream = list(job.program.streams[Engine.ARRAY])
+            stream[index] = replace(item, negate=1 - item.negate)
+            changed = replace(job.program, streams=job.program.streams | {Engine.ARRAY: stream})
+            retired = SteppingMachine(changed).run("main", job.inputs[0], trace=True).retirements
+            first = next((a for a, b in zip(retired, job.expected[0], strict=True) if a.digests != b.digests), None)
+            if first is not None and (first.engine, first.index) == (Engine.ARRAY, index):
+                job.program = changed
+                return index
+    raise AssertionError("the program must hold a COMPUTE whose sign matters")
 
 
 def _never_end(job: Job) -> None:
