@@ -94,8 +94,9 @@ def _ordered(order: list[Instruction], rng: np.random.Generator) -> dict[Engine,
         earlier = streams[other]
         shared = [k for k, item in enumerate(earlier) if spaces(item) & spaces(instruction)]
         last = max(shared, default=-1)
-        if rng.random() < 0.3 and last < len(earlier) - 1:
-            last = int(rng.integers(max(last, 0), len(earlier)))
+        more = 0.6 if isinstance(instruction, Halt) else 0.3
+        if rng.random() < more and last < len(earlier) - 1:
+            last = len(earlier) - 1 if rng.random() < more else int(rng.integers(max(last, 0), len(earlier)))
         if last > ended[engine]:
             ended[engine] = last
             earlier[last] = replace(earlier[last], signal=earlier[last].signal | 1 << engine)

@@ -47,11 +47,26 @@ def random_chip(rng: np.random.Generator, taps: int | None = None) -> Chip:
 
 
 def random_chips(count: int, seed: int) -> list[Chip]:
-    """`count` chips that take turns in their taps; the same seed gives the same chips."""
-    return [
-        random_chip(np.random.default_rng([seed, number]), TAPS[number % len(TAPS)]).replace(name=f"random-{number}")
-        for number in range(count)
-    ]
+    """`count` chips that take turns in their taps; the same seed gives the same chips.
+
+    Chips 1 and 2 take several beats a weight row, 1 with a last beat that is partial, 2 with whole ones, and have the
+    accumulator banks and lanes for walks that drain several rows.
+    """
+    return [_numbered(number, seed).replace(name=f"random-{number}") for number in range(count)]
+
+
+def _numbered(number: int, seed: int) -> Chip:
+    """The chip of a number: the first that is drawn and serves."""
+    rng = np.random.default_rng([seed, number])
+    while True:
+        chip = random_chip(rng, TAPS[number % len(TAPS)])
+        partial = chip.taps % chip.weight_memory.banks > 0
+        if number not in (1, 2) or (_drains_slowly(chip) and partial == (number == 1)):
+            return chip
+
+
+def _drains_slowly(chip: Chip) -> bool:
+    return chip.row_beats > 1 and chip.accumulator_banks >= 4 and chip.lanes >= 3
 
 
 def _lanes(rng: np.random.Generator, taps: int) -> int:

@@ -43,6 +43,9 @@ def random_nest(chip: Chip, rng: np.random.Generator, kind: str, widest: int = 6
         relu=0 if rows else int(rng.integers(2)),
         **_spaces(rng, mode.emission == Emission.POSITION and rng.random() < 0.4),
     )
+    if rows and rng.random() < 0.4:  # as updates are: the old weight at the sum's own scale
+        compute = replace(compute, base_shift=min(compute.shift, compute.base_shift))
+        compute = replace(compute, shift=compute.base_shift)
     compute = replace(compute, iterations=corner(rng, 1, most_iterations(compute, chip)))
     walks = mode.moving in (Moving.WINDOW, Moving.UNIT)
     return _placed(_windowed(compute, chip, rng, widest) if walks else _blocked(compute, chip, rng), chip, rng)
