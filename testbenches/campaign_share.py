@@ -32,6 +32,8 @@ _CORNERS_EVERY = 4
 _WIDE_EVERY = 3
 _LED_EVERY = 4
 _WIDEST = 14
+_LONG = 60_000
+"""Cycles that a program's passes take together, about, where it is run on and on."""
 _ODDS = dict(zip(SCENARIOS, (0.5, 0.1, 0.08, 0.08, 0.08, 0.08, 0.08), strict=True))
 _CUT = ("abort", "reset", "fault")
 """Scenarios in which a program does not run to its end."""
@@ -165,6 +167,9 @@ def _run(lockstep: LockStep, share: Share, tally: Tally, program: Program, name:
         found = _said(outcome, None if name in _CUT else result)
     if not found and (name in _CUT or name == "back-to-back"):  # what was cut off, or has run, starts again
         found = _said(_count(tally, lockstep.run(program, "main")), None)
+    if not found and name == "single" and not share.code:  # and again on what it left, many times
+        scenario = Scenario(passes=max(1, _LONG // result.cycles))
+        found = _said(_count(tally, lockstep.run(program, "main", scenario)), None)
     return _kept(share, program, scenario, f"{name}: {found}") if found else ""
 
 

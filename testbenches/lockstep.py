@@ -45,7 +45,8 @@ class Scenario:
 
     `stalls` and `reads` are seeds, 0 for none: of random idle cycles between and within bus transactions, and of reads
     of registers and memories while the program runs. `abort` and `reset` are cycles of the program; an abort comes
-    later where the bus is busy. `opcodes` puts four bits in the place of an instruction's opcode.
+    later where the bus is busy. `opcodes` puts four bits in the place of an instruction's opcode. `passes` is how often
+    the program is started, each time on what the last pass left, before the memories are read back.
     """
 
     stalls: int = 0
@@ -53,13 +54,14 @@ class Scenario:
     abort: int | None = None
     reset: int | None = None
     opcodes: Mapping[tuple[Engine, int], int] = field(default_factory=dict)
+    passes: int = 1
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What came of a run. `ended` is `ended`, `aborted`, `reset`, `stuck` (aborted then) or `differs`."""
 
-    cycles: int  # of the program
+    cycles: int  # of the program, all its passes
     compared: int  # clock cycles that were compared, the host's included
     difference: Difference | None
     ended: str
@@ -105,8 +107,13 @@ class LockStep:
         loaded = self._play() == Stop.QUIET
         begin = time.perf_counter()
         ended = self._run(scenario) if loaded else "differs"
-        seconds = time.perf_counter() - begin
         cycles = int(self._found["cycle"][0]) if ended == "reset" else machine.cycle
+        for _ in range(scenario.passes - 1):
+            if ended == "ended":
+                self._write({Register.INTERRUPT: 1})
+                ended = self._run(scenario)
+                cycles += machine.cycle
+        seconds = time.perf_counter() - begin
         counters, fault = machine.state["counters"].copy(), int(machine.state["fault"])
         words = None if ended == "differs" or self._play() != Stop.QUIET else self._read(self._addresses)
         if words is None:
