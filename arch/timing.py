@@ -66,11 +66,11 @@ def duration(instruction: Instruction, chip: Chip) -> int:
         # three passes (the label is read in the cycle before them), the divider, and the latencies between
         return 3 * words + LOSS_SUM_LATENCY + DIVIDER_CYCLES + LOSS_WRITE_LATENCY
     if isinstance(instruction, Compute):
-        return _Nest(instruction, chip).run()
+        return Nest(instruction, chip).run()
     raise ValueError(f"{type(instruction).__name__} has no timing in this version")
 
 
-class _Nest:
+class Nest:
     """The recurrence of a COMPUTE: cycles, counted from its first, at which each access and step happens."""
 
     def __init__(self, compute: Compute, chip: Chip):
@@ -87,6 +87,7 @@ class _Nest:
         self.last_write = -1
 
     def run(self) -> int:
+        """Go through the nest once; its cycles."""
         compute = self.compute
         loads = compute.moving in (Moving.WINDOW, Moving.BLOCK) or compute.stationary == Stationary.PIXEL
         swap = 0
@@ -94,19 +95,19 @@ class _Nest:
         for index, position in enumerate(places):
             ready = -1
             if loads:
-                ready = max(self._load(len(position), swap), self.step if index else 0)
+                ready = max(self.load(len(position), swap), self.step if index else 0)
                 swap = ready
             self._iterate(ready, index, len(places))
         if compute.emission == Emission.END:
             if self.row_writes:
                 for _ in range(compute.iterations):
-                    self._advance(0)
+                    self.advance(0)
                     self._write_row()
             else:
                 self._write_words(self.chip.words(compute.iterations))
         return self.last_write + 1
 
-    def _load(self, count: int, first: int) -> int:
+    def load(self, count: int, first: int) -> int:
         """Request `count` accesses from cycle `first` on; the cycle in which the last one's data arrives."""
         cycle = first - 1
         for _ in range(count):
@@ -123,7 +124,7 @@ class _Nest:
             earliest = ready + 1 if j == 0 else 0
             if per_position and (j == compute.iterations - 1 or (several and self.chip.accumulator_banks == 1)):
                 earliest = max(earliest, self.drained)
-            self._advance(earliest, row=self.rows and not self._drains_rows())
+            self.advance(earliest, row=self.rows and not self._drains_rows())
             if compute.emission == Emission.STEP:
                 self._write_row()
         if per_position:
@@ -138,7 +139,7 @@ class _Nest:
         total = self.compute.height * self.compute.width
         return min(self.chip.taps, total - index * self.chip.taps)
 
-    def _advance(self, earliest: int, row: bool = True) -> None:
+    def advance(self, earliest: int, row: bool = True) -> None:
         """Take the next step as early as the last one, `earliest` and its weight row allow."""
         cycle = max(self.step + 1, earliest)
         if row:

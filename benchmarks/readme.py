@@ -19,8 +19,9 @@ README = ROOT / "README.md"
 def main() -> None:
     print("accuracy, cycles, agreement, speed, demo: some minutes", file=sys.stderr)
     accuracy, cycles = _json("accuracy"), _json("cycles")
-    raster, agreement, speed = _json("cycles", "--traversal", "raster"), _json("agreement"), _json("speed")
-    text = _between(README.read_text(), "measured", _table(accuracy, cycles, raster, agreement, speed))
+    raster, agreement = _json("cycles", "--traversal", "raster"), _json("agreement")
+    table = _table(accuracy, cycles, raster, agreement, _json("speed"), _json("lockstep"))
+    text = _between(README.read_text(), "measured", table)
     demo = subprocess.run([_tool(), "demo"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     shutil.copy(ROOT / "build/demo/demo.png", ROOT / "docs/demo.png")
     README.write_text(_between(text, "demo", f"```\n{demo.strip()}\n```"))
@@ -41,7 +42,7 @@ def _between(text: str, name: str, content: str) -> str:
     return re.sub(f"{start}.*?{end}", lambda _: f"{start}\n{content}\n{end}", text, flags=re.DOTALL)
 
 
-def _table(accuracy: dict, cycles: dict, raster: dict, agreement: dict, speed: dict) -> str:
+def _table(accuracy: dict, cycles: dict, raster: dict, agreement: dict, speed: dict, lockstep: dict) -> str:
     paper, one_port = cycles["paper"], cycles["paper-one-port"]
     rows = [
         (
@@ -76,6 +77,11 @@ def _table(accuracy: dict, cycles: dict, raster: dict, agreement: dict, speed: d
             "speed",
         ),
         ("stepping simulator", f"{speed['stepping_cycles_per_second'] / 1e6:.1f} M cycles/s", "speed"),
+        (
+            "simulator and RTL in lock-step, every cycle compared",
+            f"{lockstep['compared_cycles_per_second'] / 1e3:.0f} k cycles/s",
+            "lockstep",
+        ),
     ]
     lines = ["| measure | value | command |", "|---|---|---|"]
     lines += [f"| {name} | {value} | `python benchmarks/{command}.py` |" for name, value, command in rows]

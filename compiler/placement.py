@@ -37,7 +37,7 @@ def place(graph: Graph, chip: Chip) -> dict[str, Placement]:
         if operation.bias:
             bias = graph.tensors[operation.bias]
             placements[bias.name] = Placement(bias.name, Store.WEIGHT, Kind.BIAS, bias.shape, 0, 1)
-    if LABEL in graph.tensors and (classes := graph.tensors[graph.logits].shape[0]) > chip.largest + 1:
+    if LABEL in graph.tensors and graph.tensors[graph.logits].shape[0] > chip.largest + 1:
         raise NetworkError(f"{graph.logits}: classes must be at most {chip.largest + 1}, what a label can name")
     return placements
 

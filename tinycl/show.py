@@ -19,9 +19,9 @@ def progress() -> Progress:
 
 
 def report_table(report: Report) -> Table:
-    """Cycles and utilisation by layer and phase."""
+    """Cycles, utilisation and words brought into the window, by layer and phase."""
     table = Table(title=f"{report.network} on chip {report.chip}: one {report.entry} pass, {report.cycles:,} cycles")
-    _columns(table, "cycles", "utilisation", "limited by", "window words")
+    _columns(table, "cycles", "utilisation", "limited by", "window")
     for row in report.rows:
         table.add_row(
             row.layer,
