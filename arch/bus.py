@@ -38,6 +38,7 @@ class Register(IntEnum):
     START_ARRAY = 4  # first instruction of the array's stream
     START_VECTOR = 5
     FAULT = 6  # read: bit 31: an instruction faulted since the last start; its engine << 16 | index of the first one
+    START_DMA = 7
     CYCLES_LOW = 8  # cycles of the last program, from the cycle after start to the last HALT
     CYCLES_HIGH = 9
     COUNTERS = 64  # engine * 64 + event * 2: low, then high bits of a counter; cleared at start
@@ -58,9 +59,16 @@ class Status(IntEnum):
     ABORTED = 4  # by the host, since the last start
 
 
+_STARTS = {
+    Engine.ARRAY: Register.START_ARRAY,
+    Engine.VECTOR: Register.START_VECTOR,
+    Engine.DMA: Register.START_DMA,
+}
+
+
 def start_register(engine: Engine) -> Register:
     """The register that holds where an engine starts."""
-    return Register.START_ARRAY if engine == Engine.ARRAY else Register.START_VECTOR
+    return _STARTS[engine]
 
 
 def counter_offset(engine: Engine, event: Event) -> int:

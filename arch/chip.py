@@ -43,18 +43,28 @@ class _Model(BaseModel):
 
 
 class OnChipMemory(_Model):
-    """An on-chip memory of `banks` single-port banks, each one word (`lanes` elements) wide."""
+    """An on-chip memory of `banks` banks, each one word (`lanes` elements) wide.
+
+    A bank is `pages` parts of equal depth with one port each, so that the DMA works on one while the array works on
+    others.
+    """
 
     bytes: int = Field(ge=1, le=1 << 26)
     banks: int = Field(ge=1, le=64)
     ports: Literal[1] = 1
+    pages: Literal[1, 2, 4, 8] = 1
 
 
 class ExternalMemory(_Model):
-    """Memory off the chip, moved to and from by the DMA engine."""
+    """Memory off the chip, moved to and from by the DMA engine.
 
-    bytes_per_cycle: int = Field(ge=1, le=64)
-    latency_cycles: int = Field(ge=0, le=10_000)
+    The model that cycles are counted by: a read burst accepted in cycle c gives its first beat in cycle c +
+    `latency_cycles` or after the burst before, and a beat of `bytes_per_cycle` a cycle from then on; a written burst is
+    answered `latency_cycles` after its last beat.
+    """
+
+    bytes_per_cycle: Literal[4, 8, 16, 32, 64]
+    latency_cycles: int = Field(ge=1, le=10_000)
     bytes: int = Field(ge=1, le=1 << 36)
 
 
@@ -67,7 +77,7 @@ class VectorUnit(_Model):
 class ProgramMemory(_Model):
     """Instructions that each engine can hold."""
 
-    instructions: int = Field(ge=4, le=4096)
+    instructions: int = Field(ge=4, le=16384)
 
 
 class Chip(_Model):
@@ -91,7 +101,7 @@ class Chip(_Model):
     weight_memory: OnChipMemory
     external_memory: ExternalMemory | None = None
     vector_unit: VectorUnit
-    program_memory: ProgramMemory = ProgramMemory(instructions=128)
+    program_memory: ProgramMemory = ProgramMemory(instructions=1024)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -125,11 +135,23 @@ class Chip(_Model):
             yield f"weight_memory.banks must be at most {self.taps}, one a tap, not {self.weight_memory.banks}"
         needed = self.row_beats * self.weight_memory.banks * self.kernel_registers
         yield from self._size_problems("weight_memory", self.weight_memory, needed, "the kernel registers")
+        if self.external_memory is not None:
+            yield from self._external_problems(self.external_memory)
+
+    def _external_problems(self, memory: ExternalMemory):
+        if memory.bytes_per_cycle > self.external_word_bytes:
+            yield (
+                f"external_memory.bytes_per_cycle must be at most {self.external_word_bytes}, the bytes of a word of "
+                f"{self.lanes} lanes, not {memory.bytes_per_cycle}"
+            )
+        if memory.bytes < self.external_word_bytes:
+            yield f"external_memory.bytes must be at least {self.external_word_bytes}, one word, not {memory.bytes}"
 
     def _size_problems(self, name: str, memory: OnChipMemory, words: int, what: str):
         depth = self.bank_depth(memory)
         if depth * memory.banks < words:
-            least = -(-(-(-words // memory.banks) * memory.banks * self.lanes * self.word_bits) // 8)
+            places = -(-words // (memory.banks * memory.pages)) * memory.pages
+            least = -(-(places * memory.banks * self.lanes * self.word_bits) // 8)
             yield f"{name}.bytes must be at least {least} to hold {what}, not {memory.bytes}"
         if depth > MAX_ROWS:
             yield f"{name}.bytes must give at most {MAX_ROWS} words a bank, not {depth}"
@@ -152,13 +174,32 @@ class Chip(_Model):
         return -(-self.taps // self.weight_memory.banks)
 
     def bank_depth(self, memory: OnChipMemory) -> int:
-        """Words in one bank of `memory`."""
-        return memory.bytes * 8 // (memory.banks * self.lanes * self.word_bits)
+        """Words in one bank of `memory`, a multiple of its pages."""
+        return self.page_depth(memory) * memory.pages
+
+    def page_depth(self, memory: OnChipMemory) -> int:
+        """Words in one page of one bank of `memory`: place p of a bank lies in page p div `page_depth`."""
+        return memory.bytes * 8 // (memory.banks * self.lanes * self.word_bits) // memory.pages
 
     @property
     def word_stride(self) -> int:
         """Bytes from a word of a bank to the next on the host's bus: 16 bits a lane, a power of two, at least 4."""
         return 2 * max(2, power_of_two(self.lanes))
+
+    @property
+    def external_word_bytes(self) -> int:
+        """Bytes of a word in the external memory: 16 bits a lane, a power of two, at least 4, the rest of them 0."""
+        return self.word_stride
+
+    @property
+    def external_beats(self) -> int:
+        """Cycles that moving a word to or from the external memory takes; 0 if there is none."""
+        return 0 if self.external_memory is None else self.external_word_bytes // self.external_memory.bytes_per_cycle
+
+    @property
+    def external_words(self) -> int:
+        """Words of the external memory; 0 if there is none."""
+        return 0 if self.external_memory is None else self.external_memory.bytes // self.external_word_bytes
 
     def bank_stride(self, memory: OnChipMemory) -> int:
         """Bytes from a bank of `memory` to the next on the host's bus."""

@@ -4,28 +4,36 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
+
 from arch.chip import Chip
 from arch.events import Event
-from arch.isa import Compute, Destination, Emission, Instruction, Load, Loss, Moving, Space, Stationary
-from arch.timing import duration, uses_rows, writes_rows
-from arch.traversal import accesses
+from arch.isa import Compute, Destination, Emission, Instruction, Load, Loss, Moving, Reduction, Space, Transfer
+from arch.timing import duration, emitted_words, streams_rows, writes_rows
+from arch.transfer import count_transfer
+from arch.traversal import accesses, inner_steps, masks_by_pixels, pixel_words, positions, source_words
 
 _READS = {Space.FEATURE: Event.FEATURE_READS, Space.GRADIENT: Event.GRADIENT_READS}
 _WRITES = {Space.FEATURE: Event.FEATURE_WRITES, Space.GRADIENT: Event.GRADIENT_WRITES}
 
 
-def counted(instruction: Instruction, chip: Chip) -> Counter[Event]:
-    """Events of one legal instruction; `DATA_DEPENDENT` ones are absent."""
-    events: Counter[Event] = Counter({Event.INSTRUCTIONS: 1, Event.BUSY: duration(instruction, chip)})
+def counted(instruction: Instruction, chip: Chip, executed: np.ndarray | None = None) -> Counter[Event]:
+    """Events of one legal instruction; `DATA_DEPENDENT` ones are absent.
+
+    `executed` is what `arch.timing.measured` takes for a COMPUTE with `skip`; without it no iteration is skipped.
+    """
+    events: Counter[Event] = Counter({Event.INSTRUCTIONS: 1, Event.BUSY: duration(instruction, chip, executed)})
     if isinstance(instruction, Load):
         _count_load(events, instruction, chip)
     elif isinstance(instruction, Compute):
-        _count_compute(events, instruction, chip)
+        _count_compute(events, instruction, chip, executed)
     elif isinstance(instruction, Loss):
         words = chip.words(instruction.count)
         events[_READS[instruction.space]] += 1 + 3 * words
         events[_WRITES[Space(1 - instruction.space)]] += words
         events[Event.ROUNDED_WORDS] += words
+    elif isinstance(instruction, Transfer):
+        count_transfer(events, instruction, chip)
     return events
 
 
@@ -38,33 +46,42 @@ def _count_load(events: Counter[Event], load: Load, chip: Chip) -> None:
         events[Event.REGISTER_WORDS] += load.count * chip.taps
 
 
-def _count_compute(events: Counter[Event], compute: Compute, chip: Chip) -> None:
-    places = accesses(compute, chip)
-    steps = len(places) * compute.iterations
+def _count_compute(events: Counter[Event], compute: Compute, chip: Chip, executed: np.ndarray | None) -> None:
+    groups = compute.outer * compute.inner
+    places = positions(compute, chip)
+    steps = groups * places * inner_steps(compute) * compute.iterations
+    if executed is not None:
+        steps = int(executed.sum()) * inner_steps(compute)
     events[Event.STEPS] += steps
-    events[_READS[compute.source_space]] += sum(map(sum, places))
+    events[_READS[compute.source_space]] += groups * source_words(compute, chip)
+    events[_READS[compute.pixel_space]] += groups * pixel_words(compute, chip)
     if compute.moving == Moving.WINDOW:
-        events[Event.WINDOW_WORDS] += chip.kernel * sum(map(len, places))
-    if compute.stationary == Stationary.PIXEL:
-        events[_READS[compute.pixel_space]] += len(places)
-    rows = compute.iterations if compute.emission == Emission.END else steps
-    if uses_rows(compute):
-        events[Event.WEIGHT_READS] += chip.taps * (rows if writes_rows(compute) else steps)
+        events[Event.WINDOW_WORDS] += groups * chip.kernel * int(accesses(compute, chip).sum())
+    if compute.reload:
+        events[Event.WEIGHT_READS] += groups * compute.iterations * chip.taps
+        events[Event.REGISTER_WORDS] += groups * compute.iterations * chip.taps
+    if streams_rows(compute):
+        events[Event.WEIGHT_READS] += chip.taps * steps
+    if compute.hold:
+        return
     if writes_rows(compute):
+        rows = {Emission.END: groups * compute.iterations, Emission.STEP: steps, Emission.ROW: places}[compute.emission]
+        if compute.emission == Emission.END:
+            events[Event.WEIGHT_READS] += chip.taps * rows
         events[Event.WEIGHT_WRITES] += chip.taps * rows
         events[Event.ROUNDED_WORDS] += chip.taps * rows
         return
     words = map_words(compute, chip)
     events[_WRITES[compute.target_space]] += words
     events[Event.ROUNDED_WORDS] += words
-    if compute.mask:
+    if compute.mask and not masks_by_pixels(compute):
         events[_READS[compute.mask_space]] += words
 
 
 def map_words(compute: Compute, chip: Chip) -> int:
-    """Words of a map that a nest emits: one a position, or all of every block; 0 if it updates weight rows."""
-    if writes_rows(compute):
+    """Words of maps that a nest emits: those of every position for every outer group; 0 if it writes weight rows."""
+    if writes_rows(compute) or compute.hold:
         return 0
     if compute.emission == Emission.END:
-        return chip.words(compute.iterations)
-    return compute.height * compute.width
+        return compute.outer * (chip.words(compute.iterations) if compute.reduction == Reduction.BOTH else 1)
+    return compute.outer * int(emitted_words(compute, chip).sum())

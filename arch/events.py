@@ -25,6 +25,8 @@ class Event(IntEnum):
     ROUNDED_WORDS = 11  # words of L values rounded
     SATURATIONS = 12  # values that did not fit the word when written back
     LOST_UPDATES = 13  # weights that a non-zero update left as they were, not by saturation
+    EXTERNAL_READS = 14  # words read from the external memory
+    EXTERNAL_WRITES = 15
 
 
 DATA_DEPENDENT = (Event.SATURATIONS, Event.LOST_UPDATES)

@@ -1,4 +1,4 @@
-"""All of the machine's state that outlives a program's run: three memories and the rounders' random state."""
+"""All of the machine's state that outlives a program's run: the memories and the rounders' random state."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from arch.errors import InputError
 from arch.layout import Region, Store
 from arch.numerics import seeded
 
-MEMORIES = ("feature", "gradient", "weight", "random")
+MEMORIES = ("feature", "gradient", "weight", "random", "external")
 """The arrays of an image."""
+ON_CHIP = MEMORIES[:3]
+"""Those that hold words on the chip."""
+LARGEST_EXTERNAL = 1 << 28
+"""Bytes of the external memory that an image holds at most."""
 
 
 @dataclass
@@ -20,31 +24,35 @@ class Image:
     """The contents of a chip's memories.
 
     `feature` and `gradient` are int16[words, lanes], `weight` is int16[rows, taps, lanes], each element within
-    `word_bits` bits; `random` is uint32[taps, lanes], never 0.
+    `word_bits` bits; `random` is uint32[taps, lanes], never 0. `external` is int16[words, lanes]: the first words of
+    the external memory, as many as the program declares.
     """
 
     feature: np.ndarray
     gradient: np.ndarray
     weight: np.ndarray
     random: np.ndarray
+    external: np.ndarray
 
     @classmethod
-    def blank(cls, chip: Chip, seed: int = 1) -> Image:
-        """Zeros everywhere, and random states from `seed`."""
+    def blank(cls, chip: Chip, seed: int = 1, external_words: int = 0) -> Image:
+        """Zeros everywhere, and random states from `seed`. Raises `InputError` beyond the words outside."""
+        check_external(external_words, chip)
         return cls(
             np.zeros((chip.feature_words, chip.lanes), np.int16),
             np.zeros((chip.gradient_words, chip.lanes), np.int16),
             np.zeros((chip.weight_rows, chip.taps, chip.lanes), np.int16),
             seeded(seed, chip.taps, chip.lanes),
+            np.zeros((external_words, chip.lanes), np.int16),
         )
 
     def copy(self) -> Image:
         """An independent copy."""
-        return Image(self.feature.copy(), self.gradient.copy(), self.weight.copy(), self.random.copy())
+        return Image(*(getattr(self, name).copy() for name in MEMORIES))
 
     def store(self, store: Store) -> np.ndarray:
         """The array of a memory."""
-        return {Store.FEATURE: self.feature, Store.GRADIENT: self.gradient, Store.WEIGHT: self.weight}[store]
+        return getattr(self, store.value)
 
     def read(self, region: Region, chip: Chip) -> np.ndarray:
         """The region's integers, int16 of its shape."""
@@ -59,12 +67,19 @@ class Image:
             raise InputError(f"{region.name} must have shape {list(region.shape)}, not {list(values.shape)}")
         if values.size and (values.max() > chip.largest or values.min() < -chip.largest - 1):
             raise InputError(f"{region.name} has values beyond {chip.word_bits} bits")
-        self.store(region.store).reshape(-1)[region.indices(chip)] = values
+        self.store(region.store).reshape(-1)[region.targets(chip)] = region.spread(values)
 
     def differences(self, other: Image) -> int:
         """How many memory elements and random states differ."""
         pairs = ((getattr(self, name), getattr(other, name)) for name in MEMORIES)
         return sum(int(np.count_nonzero(a != b)) for a, b in pairs)
+
+
+def check_external(words: int, chip: Chip) -> None:
+    """Raise `InputError` unless an image of `chip` may hold so many external words."""
+    most = min(chip.external_words, LARGEST_EXTERNAL // (2 * chip.lanes))
+    if not 0 <= words <= most:
+        raise InputError(f"external words must be 0 to {most} on chip {chip.name}, not {words}")
 
 
 def real_numbers(values: np.ndarray, name: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from arch import fields
 from arch.chip import Chip
@@ -25,7 +25,7 @@ class Engine(IntEnum):
 
 
 class Opcode(IntEnum):
-    """What an instruction is. TRANSFER and ELEMENTWISE are reserved: refused by this version."""
+    """What an instruction is. ELEMENTWISE is reserved: refused by this version."""
 
     HALT = 0
     LOAD = 1
@@ -42,14 +42,23 @@ class Space(IntEnum):
     GRADIENT = 1
 
 
+class OnChip(IntEnum):
+    """A memory that the DMA moves words to and from."""
+
+    FEATURE = 0
+    GRADIENT = 1
+    WEIGHT = 2
+
+
 class Moving(IntEnum):
     """Where operand a[t, l] comes from."""
 
     WINDOW = 0  # K x K words around a position; tap t = row * K + column
-    BLOCK = 1  # T consecutive words
+    BLOCK = 1  # T words: consecutive ones, or (PIXELS) those that kernel tap k gives T positions
     VECTOR = 2  # the words held in kernel register 0
     ONE = 3  # the constant 1 in every tap
     UNIT = 4  # the constant 1 in tap 0, 0 elsewhere
+    KERNEL = 5  # kernel register j
 
 
 class Stationary(IntEnum):
@@ -57,15 +66,16 @@ class Stationary(IntEnum):
 
     KERNEL = 0  # kernel register j
     STREAM = 1  # the next row of the weight memory
-    PIXEL = 2  # the word of the gradient (or any) map at this position
+    PIXEL = 2  # the word of the gradient (or any) map at this position; (PIXELS) the T words of the T positions
     VECTOR = 3  # the words held in kernel register 0
+    MATCH = 4  # 1 where the pixel map, read where the moving word is read, holds the kernel tap's number; else 0
 
 
 class Route(IntEnum):
-    """How T x L operands are made of a source s at iteration j."""
+    """How T x L operands are made of a source s at iteration j; u is the kernel tap of an inner step, else 0."""
 
     FULL = 0  # s[t, l]
-    LANE = 1  # s[0, l] to every tap
+    LANE = 1  # s[u, l] to every tap
     TAP = 2  # s[t, j] to every lane
     SCALAR = 3  # s[j div L, j mod L] everywhere
 
@@ -76,7 +86,9 @@ class Reduction(IntEnum):
     NONE = 0  # T x L results
     TAPS = 1  # L results, one a lane
     BOTH = 2  # one result
-    LANES = 3  # T results; reserved
+    LANES = 3  # T results, one a tap
+    MAXIMUM = 4  # nothing; an accumulator keeps the largest product, whose value is emitted
+    INDEX = 5  # as MAXIMUM, but the number of the inner step that brought it is emitted (the first, if several did)
 
 
 class Emission(IntEnum):
@@ -84,7 +96,8 @@ class Emission(IntEnum):
 
     STEP = 0  # after every step, as a weight row
     POSITION = 1  # after a position's iterations, as words of a map
-    END = 2  # after all positions: as words (BOTH) or as one weight row an iteration (NONE)
+    END = 2  # after all positions: as words (BOTH; TAPS of a kernel) or as one weight row an iteration
+    ROW = 3  # after a position's iterations, as a weight row
 
 
 class Traversal(IntEnum):
@@ -93,6 +106,7 @@ class Traversal(IntEnum):
     SNAKE = 0  # right along a row, one down, left along the next
     RASTER = 1  # every row from the left
     BLOCK = 2  # T words at a time
+    PIXELS = 3  # T positions at a time, rows from the left, one after another
 
 
 class Base(IntEnum):
@@ -192,47 +206,67 @@ class Compute(Instruction):
     opcode: Opcode = choice(Opcode, 4, "COMPUTE", Opcode.COMPUTE)
     moving: Moving = choice(Moving, 3, "source of operand a")
     moving_route: Route = choice(Route, 2, "route of operand a")
-    stationary: Stationary = choice(Stationary, 2, "source of operand b")
+    stationary: Stationary = choice(Stationary, 3, "source of operand b")
     stationary_route: Route = choice(Route, 2, "route of operand b")
-    reduction: Reduction = choice(Reduction, 2, "what the products are summed over")
+    reduction: Reduction = choice(Reduction, 3, "what the products are summed over")
     emission: Emission = choice(Emission, 2, "when results are written back")
     negate: int = number(1, "subtract the products")
     iterations: int = number(10, "steps of a position: j = 0 ... iterations-1", 1)
+    outer: int = number(10, "outer groups: what is emitted for each", 1)
+    inner: int = number(10, "inner groups: what is accumulated over", 1)
     traversal: Traversal = choice(Traversal, 2, "order of positions")
     height: int = number(10, "rows of positions (of words, for blocks)", 1)
     width: int = number(10, "columns of positions (of words, for blocks)", 1)
     source_height: int = number(10, "rows of the windowed map", 1)
     source_width: int = number(10, "columns of the windowed map", 1)
-    pad_top: int = number(3, "rows of zeros above the map")
-    pad_left: int = number(3, "columns of zeros left of the map")
+    pad_top: int = number(4, "rows of zeros above the map; rows of a scatter before the first that is emitted")
+    pad_left: int = number(4, "columns of zeros left of the map; columns of a scatter before the first emitted")
     source_space: Space = choice(Space, 1, "memory of the windows or blocks")
     source: int = address("first word of the map or the blocks")
     source_pitch: int = address("words from a row to the next")
+    source_plane: int = address("words from a plane to the next, for inner steps over planes")
+    source_group: int = address("words from an inner (`BY_LANE` modes: an outer) group's map to the next")
+    step: int = number(3, "source columns and rows from a position to the next (PIXELS)", 1)
+    kernel_height: int = number(4, "inner steps of a position, rows of kernel taps (PIXELS)", 1)
+    kernel_width: int = number(4, "inner steps in a row: columns of kernel taps, or planes (PIXELS)", 1)
+    dilation: int = number(4, "source columns and rows from a kernel tap to the next", 1)
+    planes: int = number(1, "inner steps go over planes instead of columns")
+    tap: int = number(6, "kernel tap u of the first inner step")
+    tap_row: int = number(6, "taps from a row of inner steps to the next")
+    tap_column: int = number(6, "taps from an inner step to the next")
+    tap_outer: int = number(6, "taps from an outer group to the next")
     pixel_space: Space = choice(Space, 1, "memory of the pixel words")
     pixel: int = address("pixel word of the first position")
     pixel_pitch: int = address("words from a row to the next")
-    row: int = number(16, "first weight row, streamed or updated")
+    pixel_plane: int = address("words from an outer group's (or, without a moving map, an inner step's) to the next")
+    row: int = number(16, "first weight row: streamed, updated, or reloaded")
+    row_outer: int = number(16, "rows from an outer group's to the next")
+    row_inner: int = number(16, "rows from an inner group's (with emission ROW: an iteration's) to the next")
+    reload: int = number(1, "load each group's kernels, `iterations` rows, while the group before ends")
+    rotate: int = number(1, "reverse the taps of reloaded kernels")
     target_space: Space = choice(Space, 1, "memory of the emitted words")
     target: int = address("first emitted word")
     target_pitch: int = address("words from a row to the next")
+    target_outer: int = address("words from an outer group's map to the next")
+    target_step: int = number(3, "words (also of the mask) from a position to the next in its row", 1)
+    target_row: int = number(16, "first weight row of emission ROW")
     mask: int = number(1, "keep a result only where the mask word is above zero")
     mask_space: Space = choice(Space, 1, "memory of the mask words")
     mask_source: int = address("mask word of the first emitted word")
     mask_pitch: int = address("words from a row to the next")
+    mask_outer: int = address("words from an outer group's map to the next")
     base: Base = choice(Base, 2, "what is added before rounding")
     base_shift: int = number(6, "left shift of the base")
+    bias_word: int = number(6, "word of the bias register for outer group 0 (emission POSITION)")
     shift: int = number(6, "right shift of the sum")
     rounding: Rounding = choice(Rounding, 2, "rounding of the shifted sum")
     overflow: Overflow = choice(Overflow, 1, "what becomes of a value beyond the word")
     relu: int = number(1, "replace negative results by zero")
-    stride: int = number(2, "positions are 1 + stride apart", reserved=True)
-    dilation: int = number(2, "taps are 1 + dilation apart", reserved=True)
-    scatter: int = number(1, "accumulate into a moving window", reserved=True)
-    partial: int = number(2, "preload from (1), leave in (2) the accumulator memory", reserved=True)
-    skip: int = number(1, "spend no cycle on zeros of the stationary operand", reserved=True)
+    keep: int = number(1, "add to the accumulators that the COMPUTE before held")
+    hold: int = number(1, "emit nothing: leave the accumulators to the next COMPUTE")
+    skip: int = number(1, "spend no cycle on iterations whose stationary value is zero, or whose result is masked")
     source_storage: Storage = choice(Storage, 1, "bits of a source element", reserved=True)
     target_storage: Storage = choice(Storage, 1, "bits of an emitted element", reserved=True)
-    sparse_index: int = number(8, "row of N:M indices", reserved=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,18 +285,22 @@ class Loss(Instruction):
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer(Instruction):
-    """Moves words between external and on-chip memory; reserved, refused by this version."""
+    """Moves lines of words between the external memory and an on-chip one, as `arch.transfer` says.
+
+    Weight rows lie outside as T words, tap 0 first, and on the chip one after another whatever the line.
+    """
 
     opcode: Opcode = choice(Opcode, 4, "TRANSFER", Opcode.TRANSFER)
     outward: int = number(1, "0 reads, 1 writes the external memory")
-    memory: int = number(2, "0 feature, 1 gradient, 2 weight memory")
-    address: int = number(20, "first on-chip word")
-    external: int = number(36, "first byte of the external memory")
-    count: int = number(20, "words of a row", 1)
-    rows: int = number(16, "rows", 1)
-    pitch: int = number(20, "on-chip words from a row to the next")
-    external_pitch: int = number(32, "bytes from a row to the next")
-    storage: Storage = choice(Storage, 1, "bits of an element outside")
+    memory: OnChip = choice(OnChip, 2, "memory on the chip")
+    word: int = address("first on-chip word (FEATURE, GRADIENT)")
+    row: int = number(16, "first row (WEIGHT)")
+    external: int = number(32, "first external word")
+    count: int = number(20, "words of a line (FEATURE, GRADIENT), rows of a line (WEIGHT)", 1)
+    lines: int = number(16, "lines", 1)
+    pitch: int = address("on-chip words from a line to the next (FEATURE, GRADIENT)")
+    external_pitch: int = number(32, "external words from a line to the next")
+    storage: Storage = choice(Storage, 1, "bits of an element outside", reserved=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,13 +336,19 @@ ENGINE_OF: dict[Opcode, tuple[Engine, ...]] = {
     Opcode.TRANSFER: (Engine.DMA,),
     Opcode.ELEMENTWISE: (Engine.VECTOR,),
 }
-EXECUTED = (Opcode.HALT, Opcode.LOAD, Opcode.COMPUTE, Opcode.LOSS)
-ENGINES = (Engine.ARRAY, Engine.VECTOR)
-"""The engines that this version has."""
-TOKEN_LIMIT = 15
+EXECUTED = (Opcode.HALT, Opcode.LOAD, Opcode.COMPUTE, Opcode.LOSS, Opcode.TRANSFER)
+ENGINES = (Engine.ARRAY, Engine.VECTOR, Engine.DMA)
+"""The engines that every chip has; without an external memory the DMA executes HALT alone."""
+TOKEN_LIMIT = 63
 """Tokens that may wait from one engine for another."""
 INSTRUCTION_BITS = -(-max(fields.width(kind) for kind in KINDS.values()) // 32) * 32
 """Bits of an instruction in the program memory, a whole number of bus words."""
+
+
+def executed(engine: Engine, chip: Chip) -> tuple[Opcode, ...]:
+    """The opcodes that `engine` executes on `chip`; it faults at every other one."""
+    known = (opcode for opcode in EXECUTED if engine in ENGINE_OF[opcode])
+    return tuple(opcode for opcode in known if opcode != Opcode.TRANSFER or chip.external_memory is not None)
 
 
 class Mode(NamedTuple):
@@ -338,7 +382,51 @@ MODES: dict[str, Mode] = {
     "dense_weights": Mode(_M.BLOCK, _R.FULL, _S.VECTOR, _R.SCALAR, _D.NONE, _E.STEP),
     # 1 x the gradient vector: a row of biases updated
     "dense_bias": Mode(_M.ONE, _R.FULL, _S.VECTOR, _R.FULL, _D.NONE, _E.STEP),
+    # window x kernel, a lane is a channel; an outer group is a plane
+    "depthwise": Mode(_M.WINDOW, _R.FULL, _S.KERNEL, _R.FULL, _D.TAPS, _E.POSITION),
+    # window x gradient word, a lane is a channel
+    "depthwise_weights": Mode(_M.WINDOW, _R.FULL, _S.PIXEL, _R.LANE, _D.NONE, _E.END),
+    # T pixels at kernel tap u x that tap's word of a kernel, summed over lanes: a filter an iteration
+    "pixelwise": Mode(_M.BLOCK, _R.FULL, _S.KERNEL, _R.LANE, _D.LANES, _E.POSITION),
+    # one channel of T pixels x the tap's word: an input channel an iteration, a lane is a filter
+    "pixelwise_by_channel": Mode(_M.BLOCK, _R.TAP, _S.KERNEL, _R.LANE, _D.NONE, _E.POSITION),
+    # T pixels x the tap's word, lane by lane: depthwise, sums of maps, affine maps
+    "pixelwise_by_lane": Mode(_M.BLOCK, _R.FULL, _S.KERNEL, _R.LANE, _D.NONE, _E.POSITION),
+    # T pixels x one gradient channel of T positions, summed over both: a filter an iteration and an accumulator bank
+    "pixelwise_weights": Mode(_M.BLOCK, _R.FULL, _S.PIXEL, _R.TAP, _D.TAPS, _E.END),
+    # one channel of T pixels x T gradient words: an input channel an iteration and an accumulator bank
+    "pixelwise_weights_by_channel": Mode(_M.BLOCK, _R.TAP, _S.PIXEL, _R.FULL, _D.TAPS, _E.END),
+    # T pixels x T gradient words, lane by lane
+    "pixelwise_weights_by_lane": Mode(_M.BLOCK, _R.FULL, _S.PIXEL, _R.FULL, _D.TAPS, _E.END),
+    # 1 x T gradient words: biases, a plane an inner step
+    "pixelwise_bias": Mode(_M.ONE, _R.FULL, _S.PIXEL, _R.FULL, _D.TAPS, _E.END),
+    # T pixels x the tap's word, summed over all positions: global average pooling
+    "pixelwise_sum": Mode(_M.BLOCK, _R.FULL, _S.KERNEL, _R.LANE, _D.TAPS, _E.END),
+    # the largest of the taps' pixels, or which tap's it is
+    "maximum": Mode(_M.BLOCK, _R.FULL, _S.KERNEL, _R.LANE, _D.MAXIMUM, _E.POSITION),
+    "maximum_index": Mode(_M.BLOCK, _R.FULL, _S.KERNEL, _R.LANE, _D.INDEX, _E.POSITION),
+    # gradients of the pixels whose index is the tap: input gradient of max pooling
+    "match": Mode(_M.BLOCK, _R.FULL, _S.MATCH, _R.FULL, _D.NONE, _E.POSITION),
+    # constants x weight rows: a weighted sum of rows
+    "rows": Mode(_M.VECTOR, _R.SCALAR, _S.STREAM, _R.FULL, _D.NONE, _E.ROW),
+    # kernel x one value of a pixel, into a moving window of accumulators
+    "scatter": Mode(_M.KERNEL, _R.FULL, _S.PIXEL, _R.SCALAR, _D.NONE, _E.POSITION),
 }
+BY_LANE = (
+    "depthwise",
+    "depthwise_weights",
+    "pixelwise_by_lane",
+    "pixelwise_weights_by_lane",
+    "pixelwise_sum",
+    "maximum",
+    "maximum_index",
+    "match",
+)
+"""Modes in which a lane is a channel of both operands: one iteration, and outer groups move the source."""
+SKIPPING = ("convolution", "convolution_weights", "dense_input", "dense_weights", "scatter")
+"""Modes that can leave out iterations (field `skip`)."""
+CELL_INDEX_BITS = 6
+"""Bits of the inner step's number beside a value in an accumulator that keeps a maximum."""
 
 
 def mode_of(compute: Compute) -> str | None:
@@ -354,7 +442,7 @@ def mode_of(compute: Compute) -> str | None:
     return next((name for name, mode in MODES.items() if mode == asked), None)
 
 
-def mode_fields(name: str) -> dict:
+def mode_fields(name: str) -> dict[str, Any]:
     """The fields of COMPUTE that select mode `name`."""
     return MODES[name]._asdict()
 

@@ -21,37 +21,103 @@ class Store(StrEnum):
     FEATURE = "feature"
     GRADIENT = "gradient"
     WEIGHT = "weight"
+    EXTERNAL = "external"  # words [words, lanes]; a weight row is T of them, tap 0 first, at row * T
 
 
 class Kind(StrEnum):
-    """How a tensor lies in its region; shapes are named as in ONNX (O outputs, I inputs, H, W, C channels)."""
+    """How a tensor lies in its region; shapes are named as in ONNX (O outputs, I inputs, H, W, C channels).
 
-    MAP = "map"  # [H, W, C], C <= lanes: element (h, w, c) = word base + h * pitch + w, lane c
-    VECTOR = "vector"  # [N]: element i = word base + i div lanes, lane i mod lanes
-    FILTERS = "filters"  # [O, I, K, K]: element (o, i, y, x) = row base + o, tap y * K + x, lane i
-    CHANNELS = "channels"  # [O, I, K, K]: element (o, i, y, x) = row base + i, tap y * K + x, lane o
-    DENSE_MAP = "dense_map"  # [O, I, H, W]: input word k = h * W + w; row base + k div T * O + o, tap k mod T, lane i
-    DENSE_VECTOR = "dense_vector"  # [O, I]: input word k = i div lanes, lane i mod lanes; rows and taps as DENSE_MAP
-    BIAS = "bias"  # [N]: element i = row base, tap i div lanes, lane i mod lanes
+    L lanes, T taps. Kernels lie in rows, J a group of outputs (FILTERS) or inputs (CHANNELS), where J is what a group
+    holds, at most L; see `KernelRows`.
+    """
+
+    MAP = "map"  # [H, W, C]: element (h, w, c) = word base + c div L * plane + h * pitch + w, lane c mod L
+    PATCHES = "patches"  # [H, W, C]: the windows of a convolution, channels of a MAP; see `Patches`
+    VECTOR = "vector"  # [N]: element i = word base + i div L, lane i mod L
+    FILTERS = "filters"  # [O, I, Kh, Kw]: a row an output, lanes are inputs
+    CHANNELS = "channels"  # [O, I, Kh, Kw]: a row an input, lanes are outputs
+    LANES = "lanes"  # [C, 1, Kh, Kw]: a row a plane, lane c mod L
+    DENSE_MAP = "dense_map"  # [O, I, H, W]: input word k = (i div L * H + h) * W + w, lane i mod L; see `_dense`
+    DENSE_VECTOR = "dense_vector"  # [O, I]: input word k = i div L, lane i mod L
+    BIAS = "bias"  # [N]: element i = row base + i div (T * L), tap i div L mod T, lane i mod L
+    ROWS = "rows"  # [R, T, L]: whole rows
 
 
 LARGEST = 1 << 24
 """What no base, pitch or extent exceeds."""
+_Small = Annotated[int, Field(ge=1, le=1 << 10)]
+_Pad = Annotated[int, Field(ge=0, le=1 << 10)]
 _RANKS = {
     Kind.MAP: 3,
+    Kind.PATCHES: 3,
     Kind.VECTOR: 1,
     Kind.FILTERS: 4,
     Kind.CHANNELS: 4,
+    Kind.LANES: 4,
     Kind.DENSE_MAP: 4,
     Kind.DENSE_VECTOR: 2,
     Kind.BIAS: 1,
+    Kind.ROWS: 3,
 }
+
+
+class KernelRows(BaseModel):
+    """How the kernels of a convolution are cut into rows.
+
+    A row holds the taps of `chunk` kernel rows, tap (y mod chunk) * Kw + x, of one group of lanes; or, for 1 x 1
+    kernels, those of `depth` neighbouring groups of lanes, tap = group mod depth. `groups` is the convolution's.
+    If `rotated`, tap t is where T - 1 - t would be. `merged` groups of the tensor, next to each other, lie as one of
+    `groups` with zeros where they do not meet.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    depth: int = Field(default=1, ge=1, le=49)
+    chunk: int = Field(default=1 << 10, ge=1, le=1 << 10)
+    groups: int = Field(default=1, ge=1, le=1 << 16)
+    rotated: bool = False
+    merged: int = Field(default=1, ge=1, le=1 << 16)
+
+
+class Patches(BaseModel):
+    """The windows of a convolution over a map, pairs being (rows, columns); `pads` are those above and left.
+
+    Word position (y, x) of `extents` holds the window of that output: element (y * stride - pads + k * dilation) of
+    channel c in channel c * Kh * Kw + ky * Kw + kx, and 0 for what is outside the map.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kernel: tuple[_Small, _Small]
+    stride: tuple[_Small, _Small]
+    pads: tuple[_Pad, _Pad]
+    dilation: tuple[_Small, _Small]
+    extents: tuple[_Small, _Small]
+
+    def channels(self, inputs: int) -> int:
+        """Channels of the windows over a map of `inputs` channels."""
+        return inputs * self.kernel[0] * self.kernel[1]
+
+    def elements(self, shape: tuple[int, ...]) -> np.ndarray:
+        """For each word position and channel (int64, (*extents, channels)) the element of a [H, W, C] map; -1 for 0."""
+        height, width, inputs = shape
+        y, x, c, ky, kx = np.ogrid[tuple(slice(n) for n in (*self.extents, inputs, *self.kernel))]
+        row = y * self.stride[0] - self.pads[0] + ky * self.dilation[0]
+        column = x * self.stride[1] - self.pads[1] + kx * self.dilation[1]
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        return np.where(inside, (row * width + column) * inputs + c, -1).reshape(*self.extents, -1)
+
+    def covers(self, shape: tuple[int, ...]) -> bool:
+        """Whether every element of a [H, W, C] map is in some window."""
+        elements = self.elements(shape)
+        return np.unique(elements[elements >= 0]).size == prod(shape)
 
 
 class Region(BaseModel):
     """A named tensor in a memory: real value = integer / 2**fraction.
 
-    `base` is a word (feature, gradient) or a row (weight); `pitch` is the words from a map's row to its next.
+    `base` is a word (feature, gradient; of a map or vector also outside) or a row (weight kinds, there or outside);
+    `pitch` is the words from a map's row to its next, `plane` from a group of L channels to the next.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -62,68 +128,131 @@ class Region(BaseModel):
     base: int = Field(ge=0, le=LARGEST)
     shape: tuple[Annotated[int, Field(ge=1, le=LARGEST)], ...]
     pitch: int = Field(default=0, ge=0, le=LARGEST)
+    plane: int = Field(default=0, ge=0, le=LARGEST)
+    kernels: KernelRows = KernelRows()
+    patches: Patches | None = None
     fraction: int = Field(ge=-32, le=48)
 
     def indices(self, chip: Chip) -> np.ndarray:
-        """For each element of the tensor (int64, `shape`), its place in the flattened memory array.
+        """For each element of the tensor (int64, `shape`), its place, of several the first, in the flattened memory.
 
         Raises `ValueError` if the region's shape does not fit its kind, the chip's lanes or the memory.
         """
-        if len(self.shape) != _RANKS[self.kind]:
+        places = self.targets(chip)
+        if self.patches is None:
+            return places.reshape(self.shape)
+        first = np.full(prod(self.shape), -1)
+        elements = self.patches.elements(self.shape).reshape(-1)
+        first[elements[elements >= 0][::-1]] = places[elements >= 0][::-1]
+        if first.min() < 0:
+            raise ValueError(f"region {self.name} has elements in none of its patches")
+        return first.reshape(self.shape)
+
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """The numbers [..., n] that `targets` get for `values` [..., *shape]."""
+        flat = values.reshape(*values.shape[: values.ndim - len(self.shape)], -1)
+        if self.patches is None:
+            return flat
+        elements = self.patches.elements(self.shape).reshape(-1)
+        return np.where(elements < 0, 0, flat[..., elements])
+
+    def targets(self, chip: Chip) -> np.ndarray:
+        """The places in the flattened memory array that writing the tensor sets, int64[n], n >= its elements.
+
+        Raises what `indices` raises.
+        """
+        if len(self.shape) != _RANKS[self.kind] or (self.kind == Kind.PATCHES) != (self.patches is not None):
             raise ValueError(f"region {self.name}: a {self.kind.value} cannot have shape {list(self.shape)}")
         limit = {
             Store.FEATURE: chip.feature_words * chip.lanes,
             Store.GRADIENT: chip.gradient_words * chip.lanes,
             Store.WEIGHT: chip.weight_rows * chip.multipliers,
+            Store.EXTERNAL: chip.external_words * chip.lanes,
         }[self.store]
-        places = self._places(chip) if prod(self.shape) <= limit else np.array([limit])
+        shape = self._stored
+        places = self._places(shape, chip) if prod(shape) <= limit else np.array([limit])
         if int(places.max()) >= limit:
             raise ValueError(f"region {self.name} lies beyond the end of the {self.store.value} memory")
-        return places
+        return places.reshape(-1)
 
-    def _places(self, chip: Chip) -> np.ndarray:
+    @property
+    def _stored(self) -> tuple[int, ...]:
+        """The extents of what lies in memory."""
+        if self.patches is None:
+            return self.shape
+        return (*self.patches.extents, self.patches.channels(self.shape[2]))
+
+    def _places(self, shape: tuple[int, ...], chip: Chip) -> np.ndarray:
         taps, lanes = chip.taps, chip.lanes
-        grid = np.ogrid[tuple(slice(extent) for extent in self.shape)]
-        if self.kind == Kind.MAP:
+        grid = np.ogrid[tuple(slice(extent) for extent in shape)]
+        if self.kind in (Kind.MAP, Kind.PATCHES):
             h, w, c = grid
-            self._fit_lanes(self.shape[2], lanes)
-            return (self.base + h * self.pitch + w) * lanes + c
+            if shape[2] > lanes and not self.plane:
+                raise ValueError(f"region {self.name}: more than {lanes} channels need a plane")
+            return (self.base + c // lanes * self.plane + h * self.pitch + w) * lanes + c % lanes
         if self.kind in (Kind.VECTOR, Kind.BIAS):
             scale = lanes if self.kind == Kind.VECTOR else taps * lanes
             return self.base * scale + np.arange(self.shape[0])
+        if self.kind == Kind.ROWS:
+            r, t, lane = grid
+            return ((self.base + r) * taps + t) * lanes + lane
         if self.kind == Kind.DENSE_VECTOR:
             o, i = grid
-            return self._dense(o, i // lanes, i % lanes, chip)
+            return self._dense(o, i // lanes, i % lanes, chip.words(self.shape[1]), chip)
         o, i, y, x = grid
         if self.kind == Kind.DENSE_MAP:
-            self._fit_lanes(self.shape[1], lanes)
-            return self._dense(o, y * self.shape[3] + x, i, chip)
-        row, lane = (o, i) if self.kind == Kind.FILTERS else (i, o)
-        self._fit_lanes(self.shape[1 if self.kind == Kind.FILTERS else 0], lanes)
-        return ((self.base + row) * taps + y * chip.kernel + x) * lanes + lane
+            _, inputs, height, width = self.shape
+            word = (i // lanes * height + y) * width + x
+            return self._dense(o, word, i % lanes, chip.words(inputs) * height * width, chip)
+        row, tap, lane = self._kernel(o, i, y, x, chip)
+        tap = taps - 1 - tap if self.kernels.rotated else tap
+        return ((self.base + row) * taps + tap) * lanes + lane
 
-    def _dense(self, output, word, lane, chip: Chip) -> np.ndarray:
-        row = self.base + word // chip.taps * self.shape[0] + output
+    def _dense(self, output, word, lane, words: int, chip: Chip) -> np.ndarray:
+        """T x L outputs after one another, each as blocks of T input words, a row an output."""
+        some = output // chip.multipliers
+        here = np.minimum(self.shape[0] - some * chip.multipliers, chip.multipliers)
+        blocks = -(-words // chip.taps)
+        row = self.base + some * chip.multipliers * blocks + word // chip.taps * here + output % chip.multipliers
         return (row * chip.taps + word % chip.taps) * chip.lanes + lane
 
-    def _fit_lanes(self, count: int, lanes: int) -> None:
-        if count > lanes:
-            raise ValueError(f"region {self.name}: {count} channels must lie in {lanes} lanes")
+    def _kernel(self, o, i, y, x, chip: Chip):
+        """Row, tap and lane of a convolution's weights."""
+        outputs, inputs, height, width = self.shape
+        cut, lanes = self.kernels, chip.lanes
+        chunks = -(-height // cut.chunk)
+        tap = y % cut.chunk * width + x
+        if self.kind == Kind.LANES:
+            return o // lanes * chunks + y // cut.chunk, tap, o % lanes
+        per_group = outputs // cut.groups
+        part, o = o // per_group, o % per_group
+        i, inputs = o // (per_group // cut.merged) * inputs + i, inputs * cut.merged
+        j, lane, count = (o, i, per_group) if self.kind == Kind.FILTERS else (i, o, inputs)
+        held = min(lanes, count)
+        inner = chip.words(inputs) // cut.depth
+        tap = tap + i // lanes % cut.depth if self.kind == Kind.FILTERS else tap
+        group = (part * chip.words(per_group) + o // lanes) * inner + i // lanes // cut.depth
+        return (group * chunks + y // cut.chunk) * held + j % lanes, tap, lane % lanes
 
 
-def rows_of(kind: Kind, shape: tuple[int, ...], chip: Chip) -> int:
+def rows_of(kind: Kind, shape: tuple[int, ...], chip: Chip, cut: KernelRows | None = None) -> int:
     """Rows that a tensor takes in the weight memory."""
-    if kind == Kind.FILTERS:
-        return shape[0]
-    if kind == Kind.CHANNELS:
-        return shape[1]
-    if kind == Kind.DENSE_MAP:
-        return -(-shape[2] * shape[3] // chip.taps) * shape[0]
-    if kind == Kind.DENSE_VECTOR:
-        return -(-shape[1] // chip.multipliers) * shape[0]
     if kind == Kind.BIAS:
-        return 1
-    raise ValueError(f"a {kind.value} does not lie in the weight memory")
+        return -(-shape[0] // chip.multipliers)
+    if kind == Kind.ROWS:
+        return shape[0]
+    if kind in (Kind.DENSE_MAP, Kind.DENSE_VECTOR):
+        words = chip.words(shape[1]) * (prod(shape[2:]) if kind == Kind.DENSE_MAP else 1)
+        return -(-words // chip.taps) * shape[0]
+    if kind not in (Kind.FILTERS, Kind.CHANNELS, Kind.LANES):
+        raise ValueError(f"a {kind.value} does not lie in the weight memory")
+    cut = cut or KernelRows()
+    chunks = -(-shape[2] // cut.chunk)
+    if kind == Kind.LANES:
+        return chip.words(shape[0]) * chunks
+    per_group, inputs = shape[0] // cut.groups, shape[1] * cut.merged
+    held = min(chip.lanes, per_group if kind == Kind.FILTERS else inputs)
+    return cut.groups * chip.words(per_group) * (chip.words(inputs) // cut.depth) * chunks * held
 
 
 def map_pitch(width: int, chip: Chip) -> int:

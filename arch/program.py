@@ -10,6 +10,7 @@ import io
 import json
 import zipfile
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,11 @@ from pydantic import BaseModel, ConfigDict
 from arch.chip import Chip
 from arch.errors import InputError
 from arch.files import read_array, write_whole
-from arch.image import MEMORIES, Image
-from arch.isa import ENGINES, INSTRUCTION_BITS, Engine, Halt, Instruction, decode, encode
+from arch.image import MEMORIES, ON_CHIP, Image, check_external
+from arch.isa import ENGINES, INSTRUCTION_BITS, Engine, Halt, Instruction, Transfer, decode, encode
 from arch.layout import Region
-from arch.legal import stream_problems
+from arch.ordering import stream_problems
+from arch.transfer import external_span
 
 MAGIC = "tinycl program 1"
 LARGEST_FILE = 1 << 28
@@ -103,23 +105,39 @@ class Program:
                     raise ProgramError(f"entry {name}: must start at an instruction of the {unit} stream")
             for problem in stream_problems(self.entry_streams(name), self.chip):
                 raise ProgramError(f"entry {name}: {problem}")
+        self._check_transfers()
         self._check_regions()
         self._check_image()
+
+    @property
+    def external_words(self) -> int:
+        """Words of the external memory that the program declares: those of its image."""
+        return len(self.image.external)
+
+    def _check_transfers(self) -> None:
+        for index, item in enumerate(self.streams[Engine.DMA]):
+            if isinstance(item, Transfer) and external_span(item, self.chip).stop > self.external_words:
+                raise ProgramError(
+                    f"dma {index}: it must end within the {self.external_words} external words of the program's image"
+                )
 
     def _check_regions(self) -> None:
         named: dict[str, Region] = {}
         for region in self.regions():
             if named.setdefault(region.name, region) != region:
                 raise ProgramError(f"region {region.name}: the name is used twice")
+            size = self.image.store(region.store).size
             try:
-                region.indices(self.chip)
+                outside = prod(region.shape) > size or int(region.targets(self.chip).max()) >= size
+                if outside or int(region.indices(self.chip).max()) >= size:
+                    raise ProgramError(f"region {region.name} lies beyond the end of the {region.store.value} memory")
             except ValueError as error:
                 raise ProgramError(str(error)) from None
 
     def _check_image(self) -> None:
-        for name in MEMORIES[:3]:
+        for name in (*ON_CHIP, "external"):
             words = getattr(self.image, name)
-            if words.max() > self.chip.largest or words.min() < -self.chip.largest - 1:
+            if words.size and (words.max() > self.chip.largest or words.min() < -self.chip.largest - 1):
                 raise ProgramError(f"its {name} memory holds values beyond {self.chip.word_bits} bits")
         if not self.image.random.all():
             raise ProgramError("its random states must not be 0")
@@ -236,7 +254,8 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 def _read_image(archive: zipfile.ZipFile, chip: Chip) -> Image:
     blank = Image.blank(chip)
-    for name in MEMORIES:
+    blank.external = _read_external(archive, chip)
+    for name in MEMORIES[:-1]:
         expected = getattr(blank, name)
         member = f"{name}.npy"
         if archive.getinfo(member).file_size > expected.nbytes + 4096:
@@ -246,3 +265,14 @@ def _read_image(archive: zipfile.ZipFile, chip: Chip) -> Image:
             raise ProgramError(f"its {name} memory must be {expected.dtype}{list(expected.shape)}")
         setattr(blank, name, array)
     return blank
+
+
+def _read_external(archive: zipfile.ZipFile, chip: Chip) -> np.ndarray:
+    """The words of the external memory, as many as the file has and an image may hold."""
+    word = 2 * chip.lanes
+    check_external(max(0, archive.getinfo("external.npy").file_size - 4096) // word, chip)
+    array = read_array(archive.read("external.npy"))
+    if array.ndim != 2 or array.shape[1] != chip.lanes or array.dtype != np.int16:
+        raise ProgramError(f"its external memory must be int16[words, {chip.lanes}]")
+    check_external(len(array), chip)
+    return array

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
+from math import gcd
 from typing import NamedTuple
 
+import numpy as np
+
 from arch.chip import Chip
-from arch.isa import Compute, Moving, Traversal
+from arch.isa import Compute, Moving, Stationary, Traversal
 
 
 class Move(IntEnum):
@@ -42,41 +45,114 @@ def path(height: int, width: int, traversal: Traversal) -> Iterator[Position]:
             yield Position(row, column, move)
 
 
-def blocks(compute: Compute, chip: Chip) -> list[int]:
-    """Words of each block of a BLOCK walk: T, and what is left in the last."""
+def blocks(compute: Compute, chip: Chip) -> np.ndarray:
+    """Words of each block of a BLOCK or PIXELS walk, int64[blocks]: T, and what is left in the last."""
     words = compute.height * compute.width
-    return [min(chip.taps, words - first) for first in range(0, words, chip.taps)]
+    sizes = np.full(-(-words // chip.taps), chip.taps, np.int64)
+    sizes[-1] = words - chip.taps * (len(sizes) - 1)
+    return sizes
 
 
-def window_accesses(compute: Compute, chip: Chip) -> Iterator[list[int]]:
-    """For each position, the words that each of its window accesses really reads (padding needs no read).
+def positions(compute: Compute, chip: Chip) -> int:
+    """Positions of a group: T words are one in BLOCK and PIXELS walks."""
+    words = compute.height * compute.width
+    return -(-words // chip.taps) if compute.traversal in (Traversal.BLOCK, Traversal.PIXELS) else words
 
-    An access takes one cycle of the source memory and brings K words, one from each bank: a column (START brings K of
-    them), or a row on the way down.
+
+def masks_by_pixels(compute: Compute) -> bool:
+    """Whether the pixel map is the mask map: lanes above zero are the iterations made."""
+    window = compute.moving == Moving.WINDOW and compute.stationary == Stationary.KERNEL
+    return bool(compute.skip and compute.mask and window)
+
+
+def inner_steps(compute: Compute) -> int:
+    """Kernel taps (or planes) that a position goes through; 1 but for PIXELS."""
+    return compute.kernel_height * compute.kernel_width
+
+
+def reach(compute: Compute, chip: Chip) -> int:
+    """Words that one access of a PIXELS walk brings at most: as many as `step` spreads over different banks."""
+    return chip.kernel // gcd(compute.step, chip.kernel)
+
+
+def accesses(compute: Compute, chip: Chip) -> np.ndarray:
+    """Accesses of the loader for each position of a group, int64[positions]; every inner step makes as many.
+
+    An access takes one cycle and brings, from different banks, K words of a window's column or row, one word of a
+    BLOCK, or up to `reach` neighbouring positions of one row (PIXELS). A pixel word comes beside another access, or by
+    itself if nothing moves.
     """
-    side = chip.kernel
-    for row, column, move in path(compute.height, compute.width, compute.traversal):
-        rows = _inside(row - compute.pad_top, side, compute.source_height)
-        columns = _inside(column - compute.pad_left, side, compute.source_width)
-        if move == Move.START:
-            yield [rows * int(0 <= column - compute.pad_left + i < compute.source_width) for i in range(side)]
-        elif move == Move.DOWN:
-            yield [columns * int(0 <= row - compute.pad_top + side - 1 < compute.source_height)]
-        else:
-            new = column - compute.pad_left + (side - 1 if move == Move.RIGHT else 0)
-            yield [rows * int(0 <= new < compute.source_width)]
-
-
-def accesses(compute: Compute, chip: Chip) -> list[list[int]]:
-    """For each position, the words that each access of its moving operand reads; one empty access for pixels alone."""
-    if compute.moving == Moving.WINDOW:
-        return list(window_accesses(compute, chip))
+    count = positions(compute, chip)
+    if compute.traversal == Traversal.PIXELS:
+        place = np.arange(compute.height * compute.width)
+        run = np.minimum(place % chip.taps, place % compute.width)
+        starts = (run % reach(compute, chip) == 0).astype(np.int64)
+        return np.add.reduceat(starts, np.arange(0, len(place), chip.taps))
     if compute.moving == Moving.BLOCK:
-        return [[1] * words for words in blocks(compute, chip)]
+        return blocks(compute, chip)
+    result = np.ones(count, np.int64)
+    if compute.moving == Moving.WINDOW:
+        starts = slice(None, None, compute.width) if compute.traversal == Traversal.RASTER else 0
+        result[starts] = chip.kernel
+    return result
+
+
+def source_words(compute: Compute, chip: Chip) -> int:
+    """Words of the moving map that a group's walk reads; padding needs no read."""
+    if compute.moving == Moving.WINDOW:
+        return _window_words(compute, chip)
+    if compute.moving != Moving.BLOCK:
+        return 0
     if compute.traversal == Traversal.BLOCK:
-        return [[] for _ in blocks(compute, chip)]
-    return [[0]] * (compute.height * compute.width)
+        return compute.height * compute.width
+    return _gathered(compute)
 
 
-def _inside(first: int, count: int, limit: int) -> int:
-    return max(0, min(first + count, limit) - max(first, 0))
+def pixel_words(compute: Compute, chip: Chip) -> int:
+    """Words of the pixel map that a group's walk reads."""
+    words = compute.height * compute.width
+    if compute.stationary == Stationary.MATCH:
+        return _gathered(compute)
+    if compute.moving == Moving.KERNEL:
+        return min(compute.height, compute.source_height) * min(compute.width, compute.source_width)
+    if compute.stationary == Stationary.PIXEL:
+        return words * (inner_steps(compute) if compute.moving == Moving.ONE else 1)
+    return words if masks_by_pixels(compute) else 0
+
+
+def _gathered(compute: Compute) -> int:
+    """Words inside the map, over all positions and inner steps of a PIXELS walk."""
+    columns = 1 if compute.planes else compute.kernel_width
+    planes = compute.kernel_width if compute.planes else 1
+    rows = _inside_steps(compute.height, compute.kernel_height, compute.pad_top, compute.source_height, compute)
+    across = _inside_steps(compute.width, columns, compute.pad_left, compute.source_width, compute)
+    return rows * across * planes
+
+
+def _inside_steps(extent: int, taps: int, pad: int, limit: int, compute: Compute) -> int:
+    """Pairs (position, tap) along one side whose coordinate lies within 0 ... limit-1."""
+    place = np.arange(extent)[:, None] * compute.step + np.arange(taps) * compute.dilation - pad
+    return int(np.count_nonzero((place >= 0) & (place < limit)))
+
+
+def _window_words(compute: Compute, chip: Chip) -> int:
+    """Words inside the map, over all accesses of a window's walk: K columns first, then a column or a row a move."""
+    side, snake = chip.kernel, compute.traversal == Traversal.SNAKE
+    rows, row_inside = _window_side(compute.height, compute.pad_top, compute.source_height, side)
+    columns, column_inside = _window_side(compute.width, compute.pad_left, compute.source_width, side)
+    to_right = int(column_inside[side : side + compute.width - 1].sum())
+    to_left = int(column_inside[: compute.width - 1].sum())
+    leftward = rows[1::2].sum() if snake else 0
+    words = int((rows.sum() - leftward) * to_right + leftward * to_left)
+    if not snake:
+        return words + int(rows.sum() * columns[0])
+    down = np.arange(1, compute.height)
+    edges = np.where(down % 2 == 1, columns[-1], columns[0])
+    return words + int(rows[0] * columns[0] + (row_inside[side:] * edges).sum())
+
+
+def _window_side(extent: int, pad: int, limit: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Along one side: coordinates inside the map of each position's window, and of each coordinate whether it is."""
+    inside = np.arange(extent + side - 1) - pad
+    inside = ((inside >= 0) & (inside < limit)).astype(np.int64)
+    return np.convolve(inside, np.ones(side, np.int64), "valid"), inside

@@ -30,7 +30,8 @@ from arch.isa import (
     mode_fields,
     mode_of,
 )
-from arch.legal import IllegalInstruction, check, largest_sum, problems, stream_problems
+from arch.legal import IllegalInstruction, check, largest_sum, problems
+from arch.ordering import stream_problems
 
 PAPER = Chip.load("paper")
 CONV = Compute(
@@ -104,12 +105,12 @@ def test_modes_are_told_apart():
         (replace(CONV, mask=1), "mask_space must differ from target_space"),
         (replace(CONV, shift=48), "shift"),
         (replace(CONV, base=Base.BIAS, base_shift=40), "overflow"),
-        (replace(CONV, wait=4), "engines of this version"),
+        (replace(CONV, wait=8), "engines of this version"),
         (replace(CONV, width=-1), "width"),
         (Load(count=9), "count must be 1 to 8"),
         (Load(row=1250, count=2), "row must leave"),
         (Loss(count=100), "count must be 1 to 72"),
-        (Transfer(), "not executed"),
+        (Transfer(count=0), "count and lines"),
         (Elementwise(), "not executed"),
     ],
 )

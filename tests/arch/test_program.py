@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arch.chip import Chip
+from arch.errors import InputError
 from arch.image import Image, quantised
-from arch.isa import Engine, Halt, Load
+from arch.isa import ENGINES, Engine, Halt, Load, Transfer
 from arch.layout import Kind, Region, Store, map_pitch
 from arch.program import Entry, Program, ProgramError, Step
 
@@ -22,14 +23,14 @@ TINY = Chip.load("tiny")
 def program() -> Program:
     image = Image.blank(TINY, seed=5)
     image.weight[3, 2, 1] = -77
-    steps = {engine: [Step(layer="l", phase="p")] for engine in (Engine.ARRAY, Engine.VECTOR)}
+    steps = {engine: [Step(layer="l", phase="p")] for engine in ENGINES}
     steps[Engine.ARRAY] = steps[Engine.ARRAY] * 2
     region = Region(name="x", store=Store.FEATURE, kind=Kind.VECTOR, base=4, shape=(5,), fraction=3)
     return Program(
         chip=TINY,
-        streams={Engine.ARRAY: [Load(row=2, count=3), Halt()], Engine.VECTOR: [Halt()]},
+        streams={Engine.ARRAY: [Load(row=2, count=3), Halt()], Engine.VECTOR: [Halt()], Engine.DMA: [Halt()]},
         steps=steps,
-        entries={"main": Entry(start={"array": 0, "vector": 0})},
+        entries={"main": Entry(start={"array": 0, "vector": 0, "dma": 0})},
         image=image,
         inputs={"x": region},
     )
@@ -132,7 +133,7 @@ def test_missing_and_foreign_files_are_refused(tmp_path):
 def test_illegal_programs_are_refused():
     bad = program()
     bad.streams[Engine.ARRAY][0] = Load(row=169, count=3)
-    with pytest.raises(ProgramError, match="entry main: array 0: row must leave"):
+    with pytest.raises(ProgramError, match="entry main: array 0: row must end within"):
         bad.check()
     far = program()
     far.inputs["x"] = far.inputs["x"].model_copy(update={"base": 10_000})
@@ -140,7 +141,7 @@ def test_illegal_programs_are_refused():
         far.check()
     for start in (-1, 2, 10**9):
         adrift = program()
-        adrift.entries["main"] = Entry(start={"array": start, "vector": 0})
+        adrift.entries["main"] = Entry(start={"array": start, "vector": 0, "dma": 0})
         with pytest.raises(ProgramError, match="must start at an instruction"):
             adrift.check()
     still = program()
@@ -158,36 +159,65 @@ def test_illegal_programs_are_refused():
         long.check()
 
 
-@given(st.sampled_from(list(Kind)), st.data())
-def test_elements_of_a_region_have_places_of_their_own(kind, data):
-    chip = Chip.load("wide")
-    lanes, side = st.integers(1, chip.lanes), st.just(chip.kernel)
-    few = st.integers(1, 6)
-    shapes = {
-        Kind.MAP: (few, few, lanes),
-        Kind.VECTOR: (st.integers(1, 50),),
-        Kind.FILTERS: (few, lanes, side, side),
-        Kind.CHANNELS: (lanes, few, side, side),
-        Kind.DENSE_MAP: (few, lanes, few, few),
-        Kind.DENSE_VECTOR: (few, st.integers(1, 150)),
-        Kind.BIAS: (st.integers(1, 100),),
-    }
-    shape = tuple(data.draw(extent) for extent in shapes[kind])
-    store = Store.FEATURE if kind in (Kind.MAP, Kind.VECTOR) else Store.WEIGHT
-    pitch = map_pitch(shape[1], chip) if kind == Kind.MAP else 0
-    region = Region(name="r", store=store, kind=kind, base=3, shape=shape, pitch=pitch, fraction=0)
-    places = region.indices(chip)
-    assert places.shape == shape
-    assert np.unique(places).size == places.size
-    image = Image.blank(chip)
-    values = np.arange(places.size).reshape(shape) % 2048
-    image.write(region, values, chip)
-    assert np.array_equal(image.read(region, chip), values)
-
-
 def test_quantising_rounds_half_up_saturates_and_refuses_nan():
     found = quantised(np.array([0.5, -0.5, 1.5, 9.0, -9.0]), 0, Chip.load("paper"))
     assert found.tolist() == [1, 0, 2, 9, -9]
     assert quantised(np.array([9.0, -9.0]), 12, TINY).tolist() == [32767, -32768]
     with pytest.raises(ValueError, match="w must be finite"):
         quantised(np.array([np.nan]), 3, TINY, "w")
+
+
+def _with_external(words: int) -> Program:
+    made = program()
+    made.image = Image.blank(TINY, seed=5, external_words=words)
+    made.image.external[:] = np.arange(words * TINY.lanes).reshape(words, TINY.lanes) - 40
+    return made
+
+
+def test_the_external_memory_comes_back_as_long_as_it_was(tmp_path):
+    for words in (0, 1, 77):
+        made = _with_external(words)
+        made.outputs["y"] = Region(name="y", store=Store.EXTERNAL, kind=Kind.VECTOR, base=0, shape=(3,), fraction=0)
+        if words == 0:
+            with pytest.raises(ProgramError, match="region y lies beyond the end of the external memory"):
+                made.check()
+            made.outputs.clear()
+        made.save(tmp_path / "a.tcl")
+        read = Program.load(tmp_path / "a.tcl")
+        assert read.external_words == words
+        assert np.array_equal(read.image.external, made.image.external)
+
+
+def test_no_more_external_words_are_made_than_there_are():
+    with pytest.raises(InputError, match="external words must be 0 to 8192 on chip tiny, not 8193"):
+        Image.blank(TINY, external_words=8193)
+    huge = TINY.replace(external_memory={"bytes_per_cycle": 4, "latency_cycles": 1, "bytes": 1 << 36})
+    with pytest.raises(InputError, match=f"must be 0 to {(1 << 28) // 6} on chip"):
+        Image.blank(huge, external_words=1 << 33)
+    with pytest.raises(InputError, match="must be 0 to 0 on chip wide"):
+        Image.blank(Chip.load("wide"), external_words=1)
+
+
+def test_a_transfer_beyond_the_image_is_refused():
+    made = _with_external(8)
+    made.streams[Engine.DMA] = [Transfer(external=6, count=2), Halt()]
+    made.steps[Engine.DMA] = made.steps[Engine.ARRAY]
+    made.check()
+    made.streams[Engine.DMA][0] = Transfer(external=6, count=3)
+    with pytest.raises(ProgramError, match="dma 0: it must end within the 8 external words of the program's image"):
+        made.check()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((3, 4), np.int16), np.zeros((3, 3), np.int32), np.zeros(9, np.int16), np.zeros((9000, 3), np.int16)],
+    ids=["lanes", "type", "shape", "size"],
+)
+def test_crafted_external_memories_are_refused(tmp_path, array):
+    path = tmp_path / "a.tcl"
+    program().save(path)
+    data = io.BytesIO()
+    np.save(data, array)
+    _resigned(path, lambda members: members.update({"external.npy": data.getvalue()}))
+    with pytest.raises(ProgramError, match="external"):
+        Program.load(path)
