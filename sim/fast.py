@@ -6,33 +6,21 @@ depend on values follow from `arch.timing` and `arch.counts`, once for each entr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from arch.counts import counted
 from arch.errors import InputError
-from arch.events import Event
 from arch.isa import ENGINES, Engine
 from arch.layout import Region, Store
 from arch.program import Program
 from arch.retirement import Retirement, digests
-from arch.timing import Slot, duration, schedule
 from sim.fast_loop import Regions, loop
-from sim.fast_table import ROW, Memories, row_of, scratch, sizes
+from sim.fast_plan import Passes, Plan, plan_of
+from sim.fast_table import Memories, scratch, sizes
 from sim.result import Result, read_outputs
 
-_STORES = (Store.FEATURE, Store.GRADIENT, Store.WEIGHT)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """An entry: its instructions' rows and slots in order of retirement, and what each counts whatever the values."""
-
-    table: np.ndarray
-    slots: list[Slot]
-    events: dict[Engine, np.ndarray]
+_STORES = (Store.FEATURE, Store.GRADIENT, Store.WEIGHT, Store.EXTERNAL)
 
 
 class FastMachine:
@@ -50,7 +38,8 @@ class FastMachine:
         self._sizes = sizes(chip)
         self._kernels = np.zeros(chip.kernel_registers * chip.multipliers, np.int16)
         self._bias = np.zeros(chip.multipliers, np.int16)
-        self._plans: dict[str, _Plan] = {}
+        self._cells = np.zeros(chip.accumulator_banks * chip.multipliers)
+        self._plans: dict[str, Plan] = {}
         self._places: dict[Region, np.ndarray] = {}
 
     def run(
@@ -77,63 +66,56 @@ class FastMachine:
         samples = self._order(given, order, steps)
         outputs = [self._region(self.program.outputs, name) for name in collect]
         collected = np.empty((steps, sum(self._place(region).size for region in outputs)), np.int16)
-        values = np.zeros((plan.table.size, 2), np.int64)
-        retirements: list[Retirement] = []
-        memories, staged, taken = self._memories(), self._regions(given), self._regions([(r, None) for r in outputs])
+        passes = Passes(plan)
+        staged, taken, none = self._regions(given), self._regions([(r, None) for r in outputs]), self._regions([])
         if trace:
-            none = self._regions([])
-            loop()(self._sizes, plan.table[:0], memories, self._scratch, staged, samples, none, collected, values)
-            retirements = self._traced(plan, entry, memories, values)
-            loop()(self._sizes, plan.table[:0], memories, self._scratch, none, samples, taken, collected, values)
+            self._loop(passes, slice(0), staged, samples, none, collected)
+            self._trace(passes, entry)
+            self._loop(passes, slice(0), none, samples, taken, collected)
+        elif plan.skipping:  # each step lasts and counts as its values want
+            for i in range(steps):
+                part = slice(i, i + 1)
+                self._loop(passes, slice(None), staged, samples[part], taken, collected[part])
+                passes.add(plan.as_made(self.program.chip), 1)
         else:
-            loop()(self._sizes, plan.table, memories, self._scratch, staged, samples, taken, collected, values)
-        return self._result(
-            plan, steps, values, retirements, self._outputs(dict(zip(collect, outputs, strict=True)), collected)
-        )
+            self._loop(passes, slice(None), staged, samples, taken, collected)
+            passes.add(plan, steps)
+        return passes.result(self._outputs(dict(zip(collect, outputs, strict=True)), collected))
 
-    def _traced(self, plan: _Plan, entry: str, memories: Memories, values: np.ndarray) -> list[Retirement]:
-        none, once, empty = self._regions([]), np.zeros(1, np.int64), np.empty((1, 0), np.int16)
-        so_far = {engine: np.zeros(len(Event), np.int64) for engine in ENGINES}
+    def _loop(
+        self,
+        passes: Passes,
+        rows: slice,
+        given: Regions,
+        samples: np.ndarray,
+        taken: Regions,
+        collected: np.ndarray,
+    ) -> None:
+        """Run some rows of the plan once for each sample."""
+        table, values = passes.plan.table[rows], passes.values[rows]
+        part = self._memories(), self._scratch, given, samples, taken, collected
+        loop()(self._sizes, table, *part, values, passes.plan.made)
+
+    def _trace(self, passes: Passes, entry: str) -> None:
+        """Run the plan, an instruction after another, and note each one's retirement."""
+        chip, plan, none = self.program.chip, passes.plan, self._regions([])
+        used: dict[tuple[Engine, int], tuple[int, ...]] = {}
+        for row in range(plan.table.size):
+            self._loop(passes, slice(row, row + 1), none, np.zeros(1, np.int64), none, np.empty((1, 0), np.int16))
+            engine, index = plan.slot(row)
+            used[engine, index] = digests(plan.streams[engine][index], self.image, chip)
+        passes.add(plan.as_made(chip), 1)
+        events = {engine: values.cumsum(axis=0) for engine, values in passes.per_instruction().items()}
         first = {engine: self.program.first(entry, engine) for engine in ENGINES}
-        retirements = []
-        for i, slot in enumerate(plan.slots):
-            part = plan.table[i : i + 1], memories, self._scratch
-            loop()(self._sizes, *part, none, once, none, empty, values[i : i + 1])
-            events = so_far[slot.engine]
-            events += plan.events[slot.engine][slot.index]
-            events[[Event.SATURATIONS, Event.LOST_UPDATES]] += values[i]
-            index = first[slot.engine] + slot.index
-            used = digests(self.program.streams[slot.engine][index], self.image)
-            retirements.append(Retirement(slot.engine, index, slot.last, tuple(events.tolist()), used))
-        return retirements
+        for slot in passes.slots:
+            engine, index = slot.engine, slot.index
+            counters = tuple(events[engine][index].tolist())
+            end = Retirement(engine, first[engine] + index, slot.last, counters, used[engine, index])
+            passes.retirements.append(end)
 
-    def _result(
-        self, plan: _Plan, steps: int, values: np.ndarray, retirements: list[Retirement], outputs: dict[str, np.ndarray]
-    ) -> Result:
-        per_instruction = {engine: events * steps for engine, events in plan.events.items()}
-        for slot, (saturations, lost) in zip(plan.slots, values, strict=True):
-            per_instruction[slot.engine][slot.index, Event.SATURATIONS] = saturations
-            per_instruction[slot.engine][slot.index, Event.LOST_UPDATES] = lost
-        return Result(
-            cycles=plan.slots[-1].last,
-            counters=np.stack([per_instruction[engine].sum(axis=0) for engine in ENGINES]),
-            per_instruction=per_instruction,
-            outputs=outputs,
-            retirements=retirements,
-        )
-
-    def _plan(self, entry: str) -> _Plan:
+    def _plan(self, entry: str) -> Plan:
         if entry not in self._plans:
-            chip = self.program.chip
-            streams = self.program.entry_streams(entry)
-            slots = schedule(streams, {e: [duration(item, chip) for item in items] for e, items in streams.items()})
-            events = {engine: np.zeros((len(stream), len(Event)), np.int64) for engine, stream in streams.items()}
-            for engine, stream in streams.items():
-                for i, instruction in enumerate(stream):
-                    for event, count in counted(instruction, chip).items():
-                        events[engine][i, event] = count
-            table = np.array([row_of(streams[slot.engine][slot.index]) for slot in slots], ROW)
-            self._plans[entry] = _Plan(table, slots, events)
+            self._plans[entry] = plan_of(self.program.entry_streams(entry), self.program.chip)
         return self._plans[entry]
 
     @cached_property
@@ -143,8 +125,8 @@ class FastMachine:
 
     def _memories(self) -> Memories:
         image = self.image
-        flat = (image.feature, image.gradient, image.weight, image.random, self._kernels, self._bias)
-        return Memories(*(array.reshape(-1) for array in flat))
+        flat = (image.feature, image.gradient, image.weight, image.random, self._kernels, self._bias, image.external)
+        return Memories(*(array.reshape(-1) for array in (*flat, self._cells)))
 
     def _region(self, group: dict[str, Region], name: str) -> Region:
         if name not in group:
@@ -170,7 +152,7 @@ class FastMachine:
                 )
             if values.size and (values.max() > chip.largest or values.min() < -chip.largest - 1):
                 raise InputError(f"{name} has values beyond {chip.word_bits} bits")
-            given.append((region, np.ascontiguousarray(values, np.int16)))
+            given.append((region, np.ascontiguousarray(region.spread(values.astype(np.int16)))))
         return given
 
     def _order(self, given: list[tuple[Region, np.ndarray | None]], order: np.ndarray | None, steps: int) -> np.ndarray:
@@ -186,10 +168,12 @@ class FastMachine:
 
     def _regions(self, items: list[tuple[Region, np.ndarray | None]]) -> Regions:
         segments = np.zeros((len(items), 3), np.int64)
-        places = [self._place(region) for region, _ in items]
-        for segment, (region, values) in zip(segments, items, strict=True):
+        places = [
+            self._place(region) if values is None else region.targets(self.program.chip) for region, values in items
+        ]
+        for segment, places_of, (region, values) in zip(segments, places, items, strict=True):
             address = 0 if values is None else values.ctypes.data
-            segment[:] = _STORES.index(region.store), self._place(region).size, address
+            segment[:] = _STORES.index(region.store), places_of.size, address
         return Regions(segments, np.concatenate([np.empty(0, np.int64), *places]))
 
     def _outputs(self, regions: dict[str, Region], collected: np.ndarray) -> dict[str, np.ndarray]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from sim.fast_emission import write_rows, write_words
+from arch.fields import ROW_BITS
+from sim.fast_emission import Places, write_rows, write_words
 from sim.fast_vectors import WIDTH, compiled, load, multiply_add, scale_add, store, total, zeros
+
+_LAST_ROW = (1 << ROW_BITS) - 1
 
 
 @compiled
@@ -45,10 +48,18 @@ def multiply(op, sizes, memories, scratch):
                 sums[j * WIDTH] += values[first + i] * memories.weight[row + i]
             row += sizes.row
     sign = -1.0 if op.negate else 1.0
+    for j in range(op.iterations):
+        value = sign * total(load(sums, j * WIDTH))
+        sums[j] = value + memories.cells[j] if op.keep else value
+    if op.hold:
+        for j in range(op.iterations):
+            memories.cells[j] = sums[j]
+        return 0
     for j in range(cells):
-        value = sign * total(load(sums, j * WIDTH)) if j < op.iterations else 0.0
+        value = sums[j] if j < op.iterations else 0.0
         sums[j] = value + float(memories.bias[j] << op.base_shift) if op.base else value
-    return write_words(op, sizes, memories, scratch, 0, sizes.lanes, 1, cells // sizes.lanes)
+    words = cells // sizes.lanes
+    return write_words(op, sizes, memories, sums, 0, sizes.lanes, Places(0, 0, words, words, op.target, 0, True))
 
 
 @compiled
@@ -72,7 +83,24 @@ def multiply_transposed(op, sizes, memories, scratch):
                 rest += factors[j] * memories.weight[first + j * sizes.row + i]
             sums[new + i] = rest
         first += op.iterations * sizes.row
-    return write_words(op, sizes, memories, scratch, 0, sizes.lanes, op.height, op.width)
+    if op.keep or op.hold or op.base:
+        _finish(op, sizes, memories, sums)
+    if op.hold:
+        return 0
+    places = Places(0, 0, op.height * op.width, op.width, op.target, op.mask_source, True)
+    return write_words(op, sizes, memories, sums, 0, sizes.lanes, places)
+
+
+@compiled
+def _finish(op, sizes, memories, sums):
+    """Add what the accumulators hold, or leave the sums in them; add the base."""
+    for i in range(_blocks(op, sizes) * sizes.row):
+        if op.keep:
+            sums[i] += memories.cells[i]
+        if op.hold:
+            memories.cells[i] = sums[i]
+        if op.base:
+            sums[i] += float(memories.bias[op.bias_word * sizes.lanes + i % sizes.lanes] << op.base_shift)
 
 
 @compiled
@@ -82,11 +110,51 @@ def update_weights(op, sizes, memories, scratch):
         scratch.multipliers[j] = (-1 if op.negate else 1) * memories.kernels[j]
     _gather(op, sizes, memories, scratch.words)
     blocks = _blocks(op, sizes)
-    return write_rows(op, sizes, memories, scratch.words, sizes.row, 0, scratch.multipliers, blocks, op.iterations)
+    if op.skip:
+        return _update_some(op, sizes, memories, scratch, blocks)
+    factors = scratch.multipliers
+    return write_rows(op, sizes, memories, scratch.words, sizes.row, 0, factors, blocks, op.iterations, op.row)
+
+
+@compiled
+def _update_some(op, sizes, memories, scratch, blocks):
+    """The rows of a `dense_weights` whose gradient is not zero; the first of them all, if every gradient is zero."""
+    saturations, lost = 0, 0
+    nothing = True
+    for j in range(op.iterations):
+        nothing = nothing and memories.kernels[j] == 0
+    for block in range(blocks):
+        for j in range(op.iterations):
+            if memories.kernels[j] != 0 or (j == 0 and nothing):
+                row = op.row + block * op.iterations + j
+                words, factors = scratch.words[block * sizes.row :], scratch.multipliers[j:]
+                found, missed = write_rows(op, sizes, memories, words, 0, 0, factors, 1, 1, row)
+                saturations += found
+                lost += missed
+    return saturations, lost
+
+
+@compiled
+def sum_rows(op, sizes, memories, scratch):
+    """Execute a `rows`. Returns values that did not fit, updates lost."""
+    sums = scratch.products
+    scratch.multipliers[0] = -1 if op.negate else 1
+    saturations, lost = 0, 0
+    for position in range(_blocks(op, sizes)):
+        sums[: sizes.row] = 0
+        for j in range(op.iterations):
+            first = ((op.row + j * op.row_inner & _LAST_ROW) + position) * sizes.row
+            for i in range(sizes.row):
+                sums[i] += int(memories.kernels[j]) * memories.weight[first + i]
+        row = op.target_row + position
+        found, missed = write_rows(op, sizes, memories, sums, 0, 0, scratch.multipliers, 1, 1, row)
+        saturations += found
+        lost += missed
+    return saturations, lost
 
 
 @compiled
 def update_biases(op, sizes, memories, scratch):
     """Execute a `dense_bias`. Returns values that did not fit, updates lost."""
     scratch.multipliers[0] = -1 if op.negate else 1
-    return write_rows(op, sizes, memories, memories.kernels, 0, 0, scratch.multipliers, _blocks(op, sizes), 1)
+    return write_rows(op, sizes, memories, memories.kernels, 0, 0, scratch.multipliers, _blocks(op, sizes), 1, op.row)

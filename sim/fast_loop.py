@@ -9,14 +9,17 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from sim import fast_dense, fast_window
+from sim import fast_dense, fast_gradients, fast_nest, fast_window
+from sim.fast_dma import transfer
 from sim.fast_load import load_registers
 from sim.fast_loss import write_loss
+from sim.fast_skip import count_made
 from sim.fast_table import KINDS
 from sim.fast_vectors import OPTIONS, compiled, word_at
 from sim.sources import version
 
-_LOAD, _LOSS = KINDS.index("load"), KINDS.index("loss")
+_LOAD, _LOSS, _TRANSFER = KINDS.index("load"), KINDS.index("loss"), KINDS.index("transfer")
+_EXTERNAL = 3
 _CONVOLUTION = KINDS.index("convolution")
 _CONVOLUTION_BY_CHANNEL = KINDS.index("convolution_by_channel")
 _CONVOLUTION_WEIGHTS = KINDS.index("convolution_weights")
@@ -26,13 +29,16 @@ _DENSE = KINDS.index("dense")
 _DENSE_INPUT = KINDS.index("dense_input")
 _DENSE_WEIGHTS = KINDS.index("dense_weights")
 _DENSE_BIAS = KINDS.index("dense_bias")
+_ROWS = KINDS.index("rows")
+_PRODUCTS, _LANES = KINDS.index("products"), KINDS.index("lanes")
+_GRADIENTS, _LANE_GRADIENTS = KINDS.index("gradients"), KINDS.index("lane_gradients")
 
 
 class Regions(NamedTuple):
     """Regions that are copied to or from the memories at each step, one after another.
 
-    `segments` int64[regions, 3]: memory (0 feature, 1 gradient, 2 weight), elements, address of int16 data; `places`
-    int64: for each element of each region its place in the memory's flat array.
+    `segments` int64[regions, 3]: memory (0 feature, 1 gradient, 2 weight, 3 external), elements, address of int16 data;
+    `places` int64: for each element of each region its place in the memory's flat array.
     """
 
     segments: np.ndarray
@@ -45,7 +51,8 @@ def _give(inputs, memories, sample):
     first = 0
     for i in range(inputs.segments.shape[0]):
         store, count, address = inputs.segments[i]
-        memory = memories.weight if store == 2 else memories.gradient if store == 1 else memories.feature
+        memory = memories.external if store == _EXTERNAL else memories.weight if store == 2 else memories.feature
+        memory = memories.gradient if store == 1 else memory
         for k in range(count):
             memory[inputs.places[first + k]] = word_at(address, sample * count + k)
         first += count
@@ -57,7 +64,8 @@ def _take(outputs, memories, collected):
     first = 0
     for i in range(outputs.segments.shape[0]):
         store, count, _ = outputs.segments[i]
-        memory = memories.weight if store == 2 else memories.gradient if store == 1 else memories.feature
+        memory = memories.external if store == _EXTERNAL else memories.weight if store == 2 else memories.feature
+        memory = memories.gradient if store == 1 else memory
         for k in range(count):
             collected[first + k] = memory[outputs.places[first + k]]
         first += count
@@ -86,27 +94,42 @@ def _execute(op, sizes, memories, scratch):
         return fast_dense.update_weights(op, sizes, memories, scratch)
     if kind == _DENSE_BIAS:
         return fast_dense.update_biases(op, sizes, memories, scratch)
+    if kind == _ROWS:
+        return fast_dense.sum_rows(op, sizes, memories, scratch)
+    if kind == _PRODUCTS:
+        return fast_nest.sum_products(op, sizes, memories, scratch), 0
+    if kind == _LANES:
+        return fast_nest.combine_lanes(op, sizes, memories, scratch), 0
+    if kind == _GRADIENTS:
+        return fast_gradients.update_groups(op, sizes, memories, scratch)
+    if kind == _LANE_GRADIENTS:
+        return fast_gradients.update_lanes(op, sizes, memories, scratch)
     if kind == _LOSS:
         return write_loss(op, sizes, memories, scratch), 0
     if kind == _LOAD:
         load_registers(op, sizes, memories)
+    if kind == _TRANSFER:
+        transfer(op, sizes, memories)
     return 0, 0
 
 
 @cache
 def loop() -> Callable:
-    """The compiled loop: (sizes, table, memories, scratch, inputs, order, outputs, collected, counted).
+    """The compiled loop: (sizes, table, memories, scratch, inputs, order, outputs, collected, counted, made).
 
     Runs the `ROW`s of `table` once for each sample in `order` (int64), copying the inputs before and the outputs after,
-    into collected[step] (int16; no outputs: empty); adds SATURATIONS and LOST_UPDATES to counted, int64[rows, 2].
+    into collected[step] (int16; no outputs: empty); adds SATURATIONS and LOST_UPDATES to counted, int64[rows, 2]; puts
+    into made (int64) the iterations that COMPUTEs with `skip` make, each from its `made` on.
     """
     mark = version("fast")
 
     @njit(**OPTIONS, cache=True, nogil=True)
-    def run(sizes, table, memories, scratch, inputs, order, outputs, collected, counted):
+    def run(sizes, table, memories, scratch, inputs, order, outputs, collected, counted, made):
         for step in range(order.size):
             _give(inputs, memories, order[step])
             for i in range(table.size):
+                if table[i].skip:
+                    count_made(table[i], sizes, memories, made)
                 saturations, lost = _execute(table[i], sizes, memories, scratch)
                 counted[i, 0] += saturations
                 counted[i, 1] += lost

@@ -9,7 +9,7 @@ are K runs of K*C neighbours in a padded copy of the map, and filters lie side b
 
 from __future__ import annotations
 
-from sim.fast_emission import write_rows, write_words
+from sim.fast_emission import Places, write_rows, write_words
 from sim.fast_vectors import WIDTH, compiled, inlined, load, scale_add, store, zeros
 
 
@@ -23,9 +23,10 @@ def convolve(op, sizes, memories, scratch, by_channel):
         scratch.sums[lane] = 0.0
     if op.base:
         for lane in range(sizes.lanes):
-            scratch.sums[lane] = float(memories.bias[lane] << op.base_shift)
+            scratch.sums[lane] = float(memories.bias[op.bias_word * sizes.lanes + lane] << op.base_shift)
     _correlate(op, sizes, scratch, channels)
-    return write_words(op, sizes, memories, scratch, sizes.padded, sizes.padded, op.height, op.width)
+    places = Places(0, 0, op.height * op.width, op.width, op.target, op.mask_source, False)
+    return write_words(op, sizes, memories, scratch.sums, sizes.padded, sizes.padded, places)
 
 
 @compiled
@@ -44,7 +45,8 @@ def update_kernels(op, sizes, memories, scratch, by_channel):
                 scratch.products[j * sizes.row + tap * lanes + lane] = int(scratch.sums[place])
                 place += lane_step
         scratch.multipliers[j] = -1 if op.negate else 1
-    return write_rows(op, sizes, memories, scratch.products, 0, sizes.row, scratch.multipliers, 1, op.iterations)
+    factors = scratch.multipliers
+    return write_rows(op, sizes, memories, scratch.products, 0, sizes.row, factors, 1, op.iterations, op.row)
 
 
 @compiled
@@ -60,7 +62,7 @@ def update_biases(op, sizes, memories, scratch):
     for i in range(sizes.row):
         scratch.products[i] = int(scratch.sums[i]) if i < sizes.lanes else 0
     scratch.multipliers[0] = -1 if op.negate else 1
-    return write_rows(op, sizes, memories, scratch.products, 0, 0, scratch.multipliers, 1, 1)
+    return write_rows(op, sizes, memories, scratch.products, 0, 0, scratch.multipliers, 1, 1, op.row)
 
 
 @compiled

@@ -73,9 +73,12 @@ class SteppingMachine:
             words[chip.feature_words :],
             program.image.weight.copy(),
             program.image.random.copy(),
+            program.image.external.copy(),
         )
         self._registers = registers(chip) if after is None else after._registers.copy()
-        self._memory = Memory(words.reshape(-1), self.image.weight.reshape(-1), self.image.random.reshape(-1), TABLE)
+        image = self.image
+        flat = image.weight.reshape(-1), image.random.reshape(-1), TABLE, image.external.reshape(-1)
+        self._memory = Memory(words.reshape(-1), *flat)
         self._code, self._first = code_table(program)
         self.state["sequencer"]["first"][:] = list(self._first.values())
         for (engine, index), opcode in (opcodes or {}).items():
@@ -174,7 +177,9 @@ class SteppingMachine:
         index = int(note["place"]) - self._first[engine]
         instruction = self.program.streams[engine][index]
         counters = tuple(note["counters"].tolist())
-        return Retirement(engine, index, int(note["cycle"]), counters, digests(instruction, self.image))
+        return Retirement(
+            engine, index, int(note["cycle"]), counters, digests(instruction, self.image, self.program.chip)
+        )
 
     def _result(self, retirements: list[Retirement]) -> Result:
         notes = self._retired[: self.state["retired"]]

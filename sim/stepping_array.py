@@ -1,38 +1,62 @@
-"""COMPUTE: stages X (operands routed and multiplied, products reduced) and A (accumulated), and the nest's cycle."""
+"""COMPUTE: the nest's cycle, and stage X's control: which step, drain or load is taken, and where it goes."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from arch.events import Event
-from arch.isa import Base, Emission, Moving, Reduction, Route, Stationary, Traversal
-from sim.stepping_cells import clocked, copy, fill
+from arch.isa import Base, Emission, Moving, Reduction, Stationary, Traversal
+from sim.stepping_accumulators import accumulate, emitted_cell, first_cell, old_values
+from sim.stepping_cells import called, clocked, copy
 from sim.stepping_emission import clock_rounding, clock_saturation, clock_writer, prepare_emission
 from sim.stepping_loader import clock_loader, prepare_loader
+from sim.stepping_multipliers import multiply
+from sim.stepping_pieces import next_group
+from sim.stepping_registers import write_register
 from sim.stepping_rows import clock_rows, prepare_rows, row_held, use_row
-from sim.stepping_state import PLANE, STAGES, Plane
+from sim.stepping_skip import first_made, masks_by_pixels, next_made
+from sim.stepping_state import MAX_LANES, PLANE, STAGES, Order, Plane
 
 
-@clocked
+@called
 def prepare_nest(s, i):
     """Stand before cycle 0 of COMPUTE `i`; `s` are the machine's registers."""
     step = s.step
     words = i.height * i.width
-    step.positions = -(-words // s.chip.taps) if i.traversal == Traversal.BLOCK else words
-    step.position = 0
-    step.words = words
+    step.blocks = i.traversal == Traversal.BLOCK or i.traversal == Traversal.PIXELS
+    step.positions = -(-words // s.chip.taps) if step.blocks else words
+    step.groups = i.outer * i.inner
+    step.outer = 0
+    step.inner = 0
+    step.kernel_row = 0
+    step.kernel_column = 0
     step.j = 0
+    step.begun = 0
+    step.reloads = i.iterations if i.reload else 0
+    step.drains = 0
     step.drain = 0
-    step.loads = i.moving == Moving.WINDOW or i.moving == Moving.BLOCK or i.stationary == Stationary.PIXEL
-    drains = i.emission == Emission.END and i.reduction == Reduction.NONE
-    step.drains = i.iterations if drains else 0
-    step.streams = (i.stationary == Stationary.STREAM or i.base == Base.ROW) and not drains
+    step.drained = 0
+    read = i.moving == Moving.WINDOW or i.moving == Moving.BLOCK
+    step.loads = read or i.stationary == Stationary.PIXEL or i.stationary == Stationary.MATCH
+    step.streams = i.stationary == Stationary.STREAM or (i.base == Base.ROW and i.emission != Emission.END)
+    step.updated = i.target_row if i.emission == Emission.ROW else i.row
     for stage in range(STAGES):
         step.valid[stage] = 0
         step.emits[stage] = 0
+    _begin_group(s, i)
     prepare_emission(s, i)
     prepare_loader(s, i)
-    prepare_rows(s, i.row, step.drains + step.streams * step.positions * i.iterations)
+    _prepare_rows(s, i)
+
+
+@clocked
+def _prepare_rows(s, i):
+    order = Order.GROUPED + 0
+    runs = 0
+    if s.step.streams:
+        order = Order.STRIDED + 0 if i.emission == Emission.ROW else Order.CONSECUTIVE + 0
+        runs = s.step.positions
+    elif i.reload or _drains(s, i):
+        runs = s.step.groups
+    prepare_rows(s, i, order, runs, i.iterations)
 
 
 @clocked
@@ -42,105 +66,98 @@ def clock_nest(s, i, memory):
     clock_writer(s, memory, i)
     clock_saturation(s, i)
     clock_rounding(s, i, memory, (stage + 1) % STAGES)
-    _clock_accumulation(s, i, (stage + 2) % STAGES)
+    accumulate(s, i, (stage + 2) % STAGES)
     _clock_step(s, i, stage)
     clock_loader(s, i, memory)
     clock_rows(s, memory)
     step = s.step
-    return s.emission.pending == 0 and step.position == step.positions and step.drains == 0
+    if s.emission.pending or step.groups or step.drains:
+        return False
+    return step.valid[stage] == 0 and step.valid[(stage + 3) % STAGES] == 0
 
 
 @clocked
 def _clock_step(s, i, stage):
-    """X: take the next step of the nest or of its drain, if what it needs is there."""
+    """X: take the next load event, drain step or step of the nest, if what it needs is there."""
     step = s.step
     step.valid[stage] = 0
     step.emits[stage] = 0
     step.drain = max(step.drain - 1, 0)
-    if step.position == step.positions:
-        if step.drains and row_held(s):
+    if step.reloads:
+        if row_held(s):
+            write_register(s, i, i.iterations - step.reloads)
+            use_row(s, i)
+            step.reloads -= 1
+    elif step.drains:
+        if row_held(s):
             _take_drain(s, i, stage)
-        return
-    if (step.loads and not s.loader.held) or (step.streams and not row_held(s)):
-        return
-    if step.drain and i.emission == Emission.POSITION:
-        one_bank = i.reduction == Reduction.NONE and s.chip.banks == 1
-        if step.j == i.iterations - 1 or one_bank:
-            return
-    _take_step(s, i, stage)
+    elif step.groups:
+        _clock_unit(s, i, stage)
 
 
 @clocked
-def _take_step(s, i, stage):
+def _clock_unit(s, i, stage):
     step = s.step
-    _multiply(s, i, stage)
-    step.valid[stage] = 1
-    step.first[stage] = _is_first(s, i)
-    step.cell[stage] = _cell(s, i)
-    s.counters[0, Event.STEPS] += 1
-    if i.base == Base.ROW and step.streams:
-        _carry_row(s, stage)
+    takes_row = step.streams or (i.reload and step.groups > 1 and _in_last_unit(s, i))
+    if (step.loads and not s.loader.held) or (takes_row and not row_held(s)):
+        return
+    if not step.begun:
+        step.j = first_made(s, i)
+    following = next_made(s, i, step.j + 1)
+    last = following == i.iterations
+    emits = _emitted(s, i, last)
+    if step.drain and i.emission == Emission.POSITION and (emits or (step.blocks and step.bank == step.drained)):
+        return
+    _take_step(s, i, stage, emits)
     if step.streams:
-        use_row(s)
-    last = step.j == i.iterations - 1
-    step.emits[stage] = _emitted(s, i, last)
-    s.emission.pending += step.emits[stage]
-    if i.emission == Emission.POSITION:
-        step.drain += step.emits[stage]
-    step.j += 1
+        use_row(s, i)
+    elif takes_row:
+        write_register(s, i, step.j)
+        use_row(s, i)
+    step.j = following
+    step.begun = 1
     if last:
-        step.j = 0
-        step.position += 1
-        step.words -= s.chip.taps
+        step.begun = 0
         s.loader.held = 0
+        _end_unit(s, i)
 
 
 @clocked
+def _take_step(s, i, stage, emits):
+    step = s.step
+    multiply(s, i, stage)
+    step.valid[stage] = 1
+    step.first[stage] = old_values(s, i)
+    step.cell[stage] = first_cell(s, i)
+    step.number[stage] = step.kernel_row * i.kernel_width + step.kernel_column
+    step.row_of[stage] = step.row
+    step.column_of[stage] = step.column
+    s.counters[0, Event.STEPS] += 1
+    step.emits[stage] = emits
+    if not emits:
+        return
+    s.emission.pending += emits
+    step.emitted[stage] = emitted_cell(s, i)
+    if i.emission == Emission.POSITION:
+        step.drain = emits
+        step.drained = step.bank
+        if masks_by_pixels(i):
+            copy(s.cells, Plane.PIXEL, step.mask, stage * MAX_LANES, s.chip.lanes)
+    elif s.emission.rows:
+        step.target[stage] = step.updated + (step.j if i.emission == Emission.STEP else 0)
+        _carry_row(s, stage)
+
+
+@called
 def _take_drain(s, i, stage):
     step = s.step
-    step.cell[stage] = step.j * s.chip.multipliers
     step.emits[stage] = 1
+    step.emitted[stage] = (i.iterations - step.drains) * s.chip.multipliers
+    step.target[stage] = s.rows.row
     s.emission.pending += 1
     _carry_row(s, stage)
-    use_row(s)
-    step.j += 1
+    use_row(s, i)
     step.drains -= 1
-
-
-@clocked
-def _is_first(s, i):
-    """Whether the step's sum replaces what its accumulators hold."""
-    if i.emission == Emission.END:
-        return s.step.position == 0
-    if i.emission == Emission.STEP or i.reduction == Reduction.BOTH:
-        return True
-    return s.step.j == 0
-
-
-@clocked
-def _cell(s, i):
-    """The first accumulator of the step."""
-    if i.reduction == Reduction.BOTH:
-        return s.step.j
-    if i.reduction == Reduction.TAPS or i.emission == Emission.STEP:
-        return 0
-    if i.emission == Emission.END:
-        return s.step.j * s.chip.multipliers
-    return s.step.position % min(s.chip.banks, 2) * s.chip.multipliers
-
-
-@clocked
-def _emitted(s, i, last):
-    """Words that the step completes, or 1 for a row."""
-    if i.emission == Emission.STEP:
-        return 1
-    if i.emission == Emission.POSITION:
-        if not last:
-            return 0
-        return min(s.chip.taps, s.step.words) if i.reduction == Reduction.NONE else 1
-    if i.reduction == Reduction.NONE or not last or s.step.position != s.step.positions - 1:
-        return 0
-    return -(-i.iterations // s.chip.lanes)
 
 
 @clocked
@@ -149,96 +166,89 @@ def _carry_row(s, stage):
 
 
 @clocked
-def _multiply(s, i, stage):
-    """T x L products of the routed operands, reduced, into the stage's slot."""
-    count = s.chip.multipliers
-    moving = _route(s, _moving_plane(i), i.moving_route, Plane.ROUTED_MOVING + 0)
-    stationary = _route(s, _stationary_plane(s, i), i.stationary_route, Plane.ROUTED_STATIONARY + 0)
-    a = s.cells[moving : moving + count]
-    b = s.cells[stationary : stationary + count]
-    reduced = s.step.reduced[stage * PLANE : (stage + 1) * PLANE]
-    sign = -1 if i.negate else 1
-    if i.reduction == Reduction.BOTH:
-        total = 0
-        for cell in range(count):
-            total += np.int64(a[cell]) * np.int64(b[cell])
-        reduced[0] = sign * total
-    elif i.reduction == Reduction.NONE:
-        for cell in range(count):
-            reduced[cell] = sign * np.int64(a[cell]) * np.int64(b[cell])
-    else:
-        _reduce_taps(s, a, b, reduced, sign)
+def _drains(s, i):
+    """Whether each group ends with rows that its accumulators are emitted to."""
+    return i.emission == Emission.END and s.emission.rows and not i.hold
 
 
 @clocked
-def _reduce_taps(s, a, b, reduced, sign):
-    lanes = s.chip.lanes
-    for lane in range(lanes):
-        reduced[lane] = 0
-    for tap in range(s.chip.taps):
-        x = a[tap * lanes : (tap + 1) * lanes]
-        y = b[tap * lanes : (tap + 1) * lanes]
-        for lane in range(lanes):
-            reduced[lane] += sign * np.int64(x[lane]) * np.int64(y[lane])
-
-
-@clocked
-def _moving_plane(i):
-    if i.moving == Moving.VECTOR:
-        return Plane.KERNEL + 0
-    if i.moving == Moving.ONE:
-        return Plane.ONE + 0
-    if i.moving == Moving.UNIT:
-        return Plane.UNIT + 0
-    return Plane.WINDOW + 0
-
-
-@clocked
-def _stationary_plane(s, i):
-    if i.stationary == Stationary.KERNEL:
-        return Plane.KERNEL + s.step.j * s.chip.multipliers
-    if i.stationary == Stationary.STREAM:
-        return Plane.ROW + 0
-    if i.stationary == Stationary.PIXEL:
-        return Plane.PIXEL + 0
-    return Plane.KERNEL + 0
-
-
-@clocked
-def _route(s, source, route, routed):
-    """Where the operand's T x L values begin in `cells`: at `source` itself if FULL, else written to `routed`."""
-    if route == Route.FULL:
-        return source
-    lanes = s.chip.lanes
-    j = s.step.j
-    if route == Route.SCALAR:
-        fill(s.cells, routed, s.chip.multipliers, s.cells[source + j])
-        return routed
-    for tap in range(s.chip.taps):
-        if route == Route.TAP:
-            fill(s.cells, routed + tap * lanes, lanes, s.cells[source + tap * lanes + j])
-        else:
-            copy(s.cells, source, s.cells, routed + tap * lanes, lanes)
-    return routed
-
-
-@clocked
-def _clock_accumulation(s, i, stage):
-    """A: add the sums of the step that is there to its accumulators."""
+def _emitted(s, i, last):
+    """Words that the next step completes, or 1 for a row; `last`: it is its unit's last one."""
     step = s.step
-    if not step.valid[stage]:
+    if i.emission == Emission.STEP:
+        return 1
+    if i.hold or not last or not _in_last_inner_step(s, i):
+        return 0
+    if i.emission == Emission.ROW:
+        return 1
+    if i.emission == Emission.POSITION:
+        if step.inner != i.inner - 1:
+            return 0
+        if i.moving == Moving.KERNEL:
+            return step.row >= i.pad_top and step.column >= i.pad_left
+        return min(s.chip.taps, step.words) if step.blocks else 1
+    if s.emission.rows or step.position != step.positions - 1:
+        return 0
+    return -(-i.iterations // s.chip.lanes) if i.reduction == Reduction.BOTH else 1
+
+
+@clocked
+def _in_last_inner_step(s, i):
+    return s.step.kernel_row == i.kernel_height - 1 and s.step.kernel_column == i.kernel_width - 1
+
+
+@clocked
+def _in_last_unit(s, i):
+    """Whether the group's last unit is under way."""
+    return s.step.position == s.step.positions - 1 and _in_last_inner_step(s, i)
+
+
+@called
+def _end_unit(s, i):
+    """Go to the next inner step, position or group."""
+    step = s.step
+    step.kernel_column += 1
+    if step.kernel_column < i.kernel_width:
         return
-    first = step.cell[stage]
-    count = s.chip.multipliers
-    if i.reduction == Reduction.BOTH:
-        count = 1
-    elif i.reduction == Reduction.TAPS:
-        count = s.chip.lanes
-    sums = s.accumulators[first : first + count]
-    reduced = step.reduced[stage * PLANE : stage * PLANE + count]
-    if step.first[stage]:
-        for cell in range(count):
-            sums[cell] = reduced[cell]
-    else:
-        for cell in range(count):
-            sums[cell] += reduced[cell]
+    step.kernel_column = 0
+    step.kernel_row += 1
+    if step.kernel_row < i.kernel_height:
+        return
+    step.kernel_row = 0
+    step.updated += 1 if i.emission == Emission.ROW else i.iterations
+    if step.position < step.positions - 1:
+        _next_position(s, i)
+        return
+    if _drains(s, i):
+        step.drains = i.iterations
+    step.groups -= 1
+    next_group(step, i)
+    _begin_group(s, i)
+
+
+@clocked
+def _begin_group(s, i):
+    step = s.step
+    step.position = 0
+    step.words = i.height * i.width
+    step.row = 0
+    step.column = 0
+    step.bank = 0
+    step.tap = 0
+
+
+@clocked
+def _next_position(s, i):
+    step = s.step
+    step.position += 1
+    step.words -= s.chip.taps
+    step.column += 1
+    if step.column == i.width:
+        step.column = 0
+        step.row += 1
+    step.tap += 1
+    if step.blocks or step.tap == s.chip.taps:
+        step.tap = 0
+        step.bank += 1
+        if step.bank == s.chip.banks:
+            step.bank = 0

@@ -14,9 +14,14 @@ COMPILED: dict[str, Any] = {"_nrt": False}
 def clocked(function: Callable) -> Callable:
     """Compile a function into the clock that calls it.
 
-    Everything is inlined: a call with the memories as arguments costs as much as the work that it does in a cycle.
+    What touches memories is inlined: a call with them as arguments costs as much as the work that it does in a cycle.
     """
     return njit(forceinline=True, **COMPILED)(function)
+
+
+def called(function: Callable) -> Callable:
+    """Compile a function that is called: work on registers alone, so that the clock stays small and compiles soon."""
+    return njit(**COMPILED)(function)
 
 
 @clocked

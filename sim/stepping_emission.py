@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from arch.events import Event
-from arch.isa import Base, Emission, Reduction, Rounding, Traversal
+from arch.isa import CELL_INDEX_BITS, Base, Emission, Moving, Reduction, Rounding, Stationary, Traversal
 from arch.numerics import advance, fits, narrowed, rounded
 from sim.stepping_cells import clocked, copy
-from sim.stepping_state import PLANE
+from sim.stepping_skip import masks_by_pixels
+from sim.stepping_state import MAX_LANES, PLANE
+
+_LARGEST_INDEX = (1 << CELL_INDEX_BITS) - 1
 
 
 @clocked
 def prepare_emission(s, i):
     """Stand before the first word or row; `s` are the machine's registers, `i` the instruction."""
     emission = s.emission
-    emission.rows = i.reduction == Reduction.NONE and i.emission != Emission.POSITION
+    emission.rows = i.emission == Emission.STEP or i.emission == Emission.ROW
+    if i.emission == Emission.END:
+        summed = i.reduction == Reduction.TAPS and i.stationary == Stationary.PIXEL
+        emission.rows = summed or i.reduction == Reduction.NONE
     emission.pending = 0
     emission.left = 0
     emission.word = 0
+    emission.outer = 0
     emission.row = 0
     emission.column = 0
     emission.valid = 0
     s.writer.valid = 0
-    s.writer.row = i.row
     s.writer.beat = 0
 
 
@@ -61,7 +67,6 @@ def _write_beat(s, memory):
     writer.beat += 1
     if writer.beat == s.chip.beats:
         writer.beat = 0
-        writer.row += 1
         writer.valid = 0
         s.emission.pending -= 1
 
@@ -78,6 +83,7 @@ def clock_saturation(s, i):
     count = s.chip.lanes
     if emission.rows:
         count = s.chip.multipliers
+        s.writer.row = emission.target
         s.counters[0, Event.ROUNDED_WORDS] += s.chip.taps
         s.counters[0, Event.LOST_UPDATES] += emission.lost
     else:
@@ -108,12 +114,14 @@ def clock_rounding(s, i, memory, stage):
     emits = s.step.emits[stage]
     emission = s.emission
     if emits:
-        emission.cell = 0 if i.reduction == Reduction.BOTH else s.step.cell[stage]
+        emission.cell = s.step.emitted[stage]
         if emission.rows:
             _round_row(s, i, memory, stage)
             return
         emission.left = emits
         emission.word = 0
+        if masks_by_pixels(i):
+            copy(s.step.mask, stage * MAX_LANES, emission.mask, 0, s.chip.lanes)
     if emission.left:
         _round_word(s, i, memory)
         emission.left -= 1
@@ -124,47 +132,75 @@ def clock_rounding(s, i, memory, stage):
 def _round_word(s, i, memory):
     emission = s.emission
     lanes = s.chip.lanes
-    first = emission.word * lanes
-    live = lanes
-    if i.reduction == Reduction.BOTH:
-        live = min(lanes, i.iterations - first)
+    _take_word(s, i)
     random = i.rounding == Rounding.STOCHASTIC
     for lane in range(lanes):
-        value = s.accumulators[emission.cell + first + lane] if lane < live else 0
-        if i.base == Base.BIAS:
-            value += s.bias[first + lane] << i.base_shift
-        emission.value[lane] = rounded(value, i.shift, i.rounding, memory.random[lane])
+        emission.value[lane] = rounded(emission.value[lane], i.shift, i.rounding, memory.random[lane])
         if random:
             memory.random[lane] = advance(memory.random[lane])
     emission.valid = 1
-    emission.address = i.target_space * s.chip.feature_words + i.target
+    emission.address = i.target_space * s.chip.feature_words + i.target + emission.outer * i.target_outer
     if i.emission == Emission.END:
         emission.address += emission.word
+        emission.outer += emission.left == 1
         return
-    emission.address += emission.row * i.target_pitch + emission.column
-    if i.mask:
+    emission.address += emission.row * i.target_pitch + emission.column * i.target_step
+    if i.mask and not masks_by_pixels(i):
         _request_mask(s, i, memory)
     _advance(s, i)
 
 
 @clocked
+def _take_word(s, i):
+    """The next word's accumulators, or what they stand for, and its base."""
+    emission = s.emission
+    lanes = s.chip.lanes
+    first = emission.word * lanes
+    live = lanes
+    if i.reduction == Reduction.BOTH:
+        live = min(lanes, i.iterations - first)
+    elif i.reduction == Reduction.LANES:
+        live = i.iterations
+    for lane in range(lanes):
+        value = s.accumulators[emission.cell + first + lane] if lane < live else 0
+        if i.reduction == Reduction.MAXIMUM:
+            value >>= CELL_INDEX_BITS
+        elif i.reduction == Reduction.INDEX:
+            value = _LARGEST_INDEX - (value & _LARGEST_INDEX)
+        if i.base == Base.BIAS:
+            word = i.bias_word + emission.outer if i.emission == Emission.POSITION else emission.word
+            value += s.bias[word * lanes + lane] << i.base_shift
+        emission.value[lane] = value
+
+
+@clocked
 def _request_mask(s, i, memory):
     emission = s.emission
-    place = i.mask_space * s.chip.feature_words + i.mask_source + emission.row * i.mask_pitch + emission.column
+    place = i.mask_space * s.chip.feature_words + i.mask_source + emission.outer * i.mask_outer
+    place += emission.row * i.mask_pitch + emission.column * i.target_step
     copy(memory.words, place * s.chip.lanes, emission.mask, 0, s.chip.lanes)
     s.counters[0, Event.GRADIENT_READS if i.mask_space else Event.FEATURE_READS] += 1
 
 
 @clocked
 def _advance(s, i):
-    """Go to the place of the next word in its map."""
+    """Go to the place of the next word in its map, from the last one to the next group's first."""
     emission = s.emission
+    rows = i.height
+    columns = i.width
+    if i.moving == Moving.KERNEL:  # a scatter's first rows and columns are not emitted
+        rows -= i.pad_top
+        columns -= i.pad_left
     leftward = i.traversal == Traversal.SNAKE and emission.row % 2 == 1
-    if emission.column != (0 if leftward else i.width - 1):
+    if emission.column != (0 if leftward else columns - 1):
         emission.column += -1 if leftward else 1
         return
     emission.row += 1
-    if i.traversal != Traversal.SNAKE:
+    if emission.row == rows:
+        emission.row = 0
+        emission.column = 0
+        emission.outer += 1
+    elif i.traversal != Traversal.SNAKE:
         emission.column = 0
 
 
@@ -176,18 +212,23 @@ def _round_row(s, i, memory, stage):
     base = s.step.base[stage * PLANE : stage * PLANE + count]
     value = emission.value[:count]
     shift = i.shift
+    based = i.base == Base.ROW
     base_shift = i.base_shift
     rounding = i.rounding
     if rounding == Rounding.STOCHASTIC:
         for cell in range(count):
-            value[cell] = rounded(sums[cell] + (base[cell] << base_shift), shift, rounding, memory.random[cell])
+            old = base[cell] << base_shift if based else 0
+            value[cell] = rounded(sums[cell] + old, shift, rounding, memory.random[cell])
             memory.random[cell] = advance(memory.random[cell])
     else:
         for cell in range(count):
-            value[cell] = rounded(sums[cell] + (base[cell] << base_shift), shift, rounding, 0)
+            old = base[cell] << base_shift if based else 0
+            value[cell] = rounded(sums[cell] + old, shift, rounding, 0)
     lost = 0
-    for cell in range(count):
-        # the old weight fits its word, so a result that equals it does
-        lost += sums[cell] != 0 and value[cell] == base[cell]
+    if based:
+        for cell in range(count):
+            # the old weight fits its word, so a result that equals it does
+            lost += sums[cell] != 0 and value[cell] == base[cell]
     emission.lost = lost
+    emission.target = s.step.target[stage]
     emission.valid = 1

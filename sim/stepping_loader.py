@@ -1,23 +1,33 @@
-"""The loader: walks over the positions ahead of the steps and fills a shadow of the window, an access a cycle."""
+"""The loader: walks over the units ahead of the steps and fills a shadow of their operands, an access a cycle."""
 
 from __future__ import annotations
 
 from arch.events import Event
 from arch.isa import Moving, Stationary, Traversal
 from arch.traversal import Move
-from sim.stepping_cells import clocked, copy, fill
+from sim.stepping_cells import called, clocked, copy, fill
+from sim.stepping_pieces import next_group, request_piece, swap_block
+from sim.stepping_skip import masks_by_pixels
 from sim.stepping_state import Plane
 
 
-@clocked
+@called
 def prepare_loader(s, i):
-    """Stand before position 0; `s` are the machine's registers, `i` the instruction."""
+    """Stand before the first unit; `s` are the machine's registers, `i` the instruction."""
     loader = s.loader
-    loader.left = s.step.positions if s.step.loads else 0
+    units = s.step.groups * s.step.positions * i.kernel_height * i.kernel_width
+    loader.left = units if s.step.loads else 0
+    loader.outer = 0
+    loader.inner = 0
     loader.row = 0
     loader.column = 0
     loader.move = Move.START
     loader.words = i.height * i.width
+    loader.block_row = 0
+    loader.block_column = 0
+    loader.kernel_row = 0
+    loader.kernel_column = 0
+    loader.reach = _reach(s, i)
     loader.access = 0
     loader.held = 0
     loader.accesses = _accesses(s, i)
@@ -25,7 +35,7 @@ def prepare_loader(s, i):
 
 @clocked
 def clock_loader(s, i, memory):
-    """Swap the shadow in when it is whole and the window is free, then request an access."""
+    """Swap the shadow in when it is whole and the operands are free, then request an access."""
     loader = s.loader
     if loader.left == 0:
         return
@@ -38,27 +48,43 @@ def clock_loader(s, i, memory):
 
 
 @clocked
+def _reach(s, i):
+    """The positions after which words `step` apart come back to the first one's bank."""
+    count = 1
+    while count * i.step % s.chip.side:
+        count += 1
+    return count
+
+
+@clocked
 def _accesses(s, i):
     if i.moving == Moving.WINDOW:
         return s.chip.side if s.loader.move == Move.START else 1
-    if i.moving == Moving.BLOCK:
+    if i.traversal == Traversal.BLOCK or i.traversal == Traversal.PIXELS:
         return min(s.chip.taps, s.loader.words)
     return 1
 
 
 @clocked
 def _source_written(s, i):
+    """Whether this cycle's write keeps the moving map, or a scatter's pixels, from being read."""
     word = s.ports.word[0]
-    return word >= 0 and (word >= s.chip.feature_words) == i.source_space
+    if word < 0:
+        return False
+    if i.moving == Moving.KERNEL:
+        return (word >= s.chip.feature_words) == i.pixel_space
+    moves = i.moving == Moving.WINDOW or i.moving == Moving.BLOCK
+    return moves and (word >= s.chip.feature_words) == i.source_space
 
 
 @clocked
 def _request(s, i, memory):
     loader = s.loader
-    if i.stationary == Stationary.PIXEL and loader.access == 0:
-        place = i.pixel_space * s.chip.feature_words + i.pixel + loader.row * i.pixel_pitch + loader.column
-        copy(memory.words, place * s.chip.lanes, loader.pixel, 0, s.chip.lanes)
-        s.counters[0, Event.GRADIENT_READS if i.pixel_space else Event.FEATURE_READS] += 1
+    if i.traversal == Traversal.PIXELS:
+        request_piece(s, i, memory)
+        return
+    if loader.access == 0 and (i.stationary == Stationary.PIXEL or masks_by_pixels(i)):
+        _read_pixel(s, i, memory)
     if i.moving == Moving.WINDOW:
         _request_line(s, i, memory)
     elif i.moving == Moving.BLOCK:
@@ -68,6 +94,20 @@ def _request(s, i, memory):
             loader.column = 0
             loader.row += 1
     loader.access += 1
+
+
+@clocked
+def _read_pixel(s, i, memory):
+    """The position's pixel word; a scatter goes on beyond its map."""
+    loader = s.loader
+    lanes = s.chip.lanes
+    if i.moving == Moving.KERNEL and (loader.row >= i.source_height or loader.column >= i.source_width):
+        fill(loader.pixels, 0, lanes, 0)
+        return
+    place = i.pixel_space * s.chip.feature_words + i.pixel + loader.outer * i.pixel_plane
+    place += loader.row * i.pixel_pitch + loader.column
+    copy(memory.words, place * lanes, loader.pixels, 0, lanes)
+    s.counters[0, Event.GRADIENT_READS if i.pixel_space else Event.FEATURE_READS] += 1
 
 
 @clocked
@@ -98,7 +138,8 @@ def _request_line(s, i, memory):
 @clocked
 def _read_word(s, i, memory, row, column, word):
     lanes = s.chip.lanes
-    place = i.source_space * s.chip.feature_words + i.source + row * i.source_pitch + column
+    group = s.loader.outer if i.by_lane else s.loader.inner
+    place = i.source_space * s.chip.feature_words + i.source + group * i.source_group + row * i.source_pitch + column
     copy(memory.words, place * lanes, s.loader.shadow, word * lanes, lanes)
     s.counters[0, Event.GRADIENT_READS if i.source_space else Event.FEATURE_READS] += 1
 
@@ -106,17 +147,20 @@ def _read_word(s, i, memory, row, column, word):
 @clocked
 def _swap(s, i):
     loader = s.loader
-    if i.moving == Moving.WINDOW:
-        _shift(s)
-        _advance(s, i)
-    elif i.moving == Moving.BLOCK:
-        count = loader.accesses * s.chip.lanes
-        copy(loader.shadow, 0, s.cells, Plane.WINDOW, count)
-        fill(s.cells, Plane.WINDOW + count, s.chip.multipliers - count, 0)
-        loader.words -= loader.accesses
+    if i.traversal == Traversal.PIXELS:
+        swap_block(s, i)
     else:
-        _advance(s, i)
-    copy(loader.pixel, 0, s.cells, Plane.PIXEL, s.chip.lanes)
+        if i.moving == Moving.WINDOW:
+            _shift(s)
+            _advance(s, i)
+        elif i.moving == Moving.BLOCK:
+            count = loader.accesses * s.chip.lanes
+            copy(loader.shadow, 0, s.cells, Plane.WINDOW, count)
+            fill(s.cells, Plane.WINDOW + count, s.chip.multipliers - count, 0)
+            loader.words -= loader.accesses
+        else:
+            _advance(s, i)
+        copy(loader.pixels, 0, s.cells, Plane.PIXEL, s.chip.lanes)
     loader.held = 1
     loader.left -= 1
     loader.access = 0
@@ -161,7 +205,7 @@ def _place(s, word, tap):
 
 @clocked
 def _advance(s, i):
-    """Go to the next position of the walk."""
+    """Go to the next position of the walk, from a group's last one to the next group's first."""
     loader = s.loader
     leftward = i.traversal == Traversal.SNAKE and loader.row % 2 == 1
     if loader.column != (0 if leftward else i.width - 1):
@@ -169,7 +213,12 @@ def _advance(s, i):
         loader.move = Move.LEFT if leftward else Move.RIGHT
         return
     loader.row += 1
-    if i.traversal == Traversal.SNAKE:
+    if loader.row == i.height:
+        loader.row = 0
+        loader.column = 0
+        loader.move = Move.START
+        next_group(loader, i)
+    elif i.traversal == Traversal.SNAKE:
         loader.move = Move.DOWN
     else:
         loader.column = 0

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from arch.events import Event
 from arch.isa import Destination
-from sim.stepping_cells import clocked, copy, fill
+from sim.stepping_cells import called, clocked, copy, fill
 from sim.stepping_rows import clock_rows, prepare_rows, row_held, use_row
-from sim.stepping_state import Plane
+from sim.stepping_state import Order, Plane
 
 
-@clocked
+@called
 def prepare_load(s, i):
     """Stand before cycle 0 of LOAD `i`; `s` are the machine's registers."""
     if i.destination == Destination.VECTOR:
         s.loader.access = 0
     else:
-        prepare_rows(s, i.row, i.count)
+        prepare_rows(s, i, Order.CONSECUTIVE, i.count, 1)
 
 
-@clocked
+@called
 def clock_load(s, i, memory):
     """One cycle of LOAD; True in the last one."""
     if i.destination == Destination.VECTOR:
@@ -26,12 +26,12 @@ def clock_load(s, i, memory):
     if row_held(s):
         if i.destination == Destination.BIAS:
             copy(s.cells, Plane.ROW, s.bias, 0, s.chip.multipliers)
+            s.counters[0, Event.REGISTER_WORDS] += s.chip.taps
         elif i.transpose:
             _write_lane(s, i)
         else:
-            _write_register(s, i)
-        use_row(s)
-        s.counters[0, Event.REGISTER_WORDS] += s.chip.taps
+            write_register(s, i, i.count - s.rows.left)
+        use_row(s, i)
     clock_rows(s, memory)
     return s.rows.left == 0
 
@@ -56,20 +56,22 @@ def _clock_vector(s, i, memory):
     return False
 
 
+@called
+def write_register(s, i, register):
+    """The row that is held into a kernel register, its taps reversed if `i.rotate`."""
+    lanes = s.chip.lanes
+    place = Plane.KERNEL + register * s.chip.multipliers
+    for tap in range(s.chip.taps):
+        copy(s.cells, Plane.ROW + _word_of(s, i, tap) * lanes, s.cells, place + tap * lanes, lanes)
+    s.counters[0, Event.REGISTER_WORDS] += s.chip.taps
+
+
 @clocked
 def _word_of(s, i, tap):
     return s.chip.taps - 1 - tap if i.rotate else tap
 
 
-@clocked
-def _write_register(s, i):
-    lanes = s.chip.lanes
-    register = Plane.KERNEL + (i.count - s.rows.left) * s.chip.multipliers
-    for tap in range(s.chip.taps):
-        copy(s.cells, Plane.ROW + _word_of(s, i, tap) * lanes, s.cells, register + tap * lanes, lanes)
-
-
-@clocked
+@called
 def _write_lane(s, i):
     lanes = s.chip.lanes
     number = i.count - s.rows.left
@@ -80,3 +82,4 @@ def _write_lane(s, i):
                 s.cells[cell + number] = s.cells[Plane.ROW + _word_of(s, i, tap) * lanes + register]
             if number == 0:
                 fill(s.cells, cell + i.count, lanes - i.count, 0)
+    s.counters[0, Event.REGISTER_WORDS] += s.chip.taps

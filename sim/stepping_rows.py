@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from arch.events import Event
-from sim.stepping_cells import clocked, copy
-from sim.stepping_state import Plane
+from arch.fields import ROW_BITS
+from sim.stepping_cells import called, clocked, copy
+from sim.stepping_skip import first_made, next_made
+from sim.stepping_state import Order, Plane
+
+_LAST_ROW = (1 << ROW_BITS) - 1
 
 
-@clocked
-def prepare_rows(s, row, count):
-    """Stand before `row`, with `count` rows to fetch."""
-    s.rows.row = row
-    s.rows.left = count
-    s.rows.beat = 0
+@called
+def prepare_rows(s, i, order, runs, count):
+    """Stand before `runs` runs of `count` rows, the first one from row `i.row` on; `s` are the machine's registers."""
+    rows = s.rows
+    rows.order = order
+    rows.left = runs
+    rows.count = count
+    rows.outer = 0
+    rows.inner = 0
+    rows.first = i.row
+    rows.j = _first(s, i)
+    rows.row = _row(s, i)
+    rows.beat = 0
 
 
 @clocked
@@ -21,12 +32,18 @@ def row_held(s):
     return s.rows.left > 0 and s.rows.beat == s.chip.beats
 
 
-@clocked
-def use_row(s):
+@called
+def use_row(s, i):
     """Let go of the row that is held; the next one may be requested in this cycle."""
-    s.rows.beat = 0
-    s.rows.row += 1
-    s.rows.left -= 1
+    rows = s.rows
+    rows.beat = 0
+    rows.j += 1
+    if rows.order == Order.CONSECUTIVE and i.skip:
+        rows.j = next_made(s, i, rows.j)
+    if rows.j == rows.count:
+        _next_run(s, i)
+        rows.j = _first(s, i)
+    rows.row = _row(s, i)
 
 
 @clocked
@@ -42,3 +59,33 @@ def clock_rows(s, memory):
     copy(memory.rows, place, s.cells, Plane.ROW + start, words * s.chip.lanes)
     s.counters[0, Event.WEIGHT_READS] += words
     rows.beat += 1
+
+
+@clocked
+def _first(s, i):
+    """Iteration of a run's first row; rows of kernels and of drains are not skipped."""
+    return first_made(s, i) if s.rows.order == Order.CONSECUTIVE else 0
+
+
+@clocked
+def _row(s, i):
+    rows = s.rows
+    if rows.order == Order.STRIDED:
+        return rows.first + rows.j * i.row_inner & _LAST_ROW
+    return rows.first + rows.j
+
+
+@clocked
+def _next_run(s, i):
+    rows = s.rows
+    rows.left -= 1
+    if rows.order == Order.CONSECUTIVE:
+        rows.first += rows.count
+    elif rows.order == Order.STRIDED:
+        rows.first += 1
+    else:
+        rows.inner += 1
+        if rows.inner == i.inner:
+            rows.inner = 0
+            rows.outer += 1
+        rows.first = i.row + rows.outer * i.row_outer + rows.inner * i.row_inner

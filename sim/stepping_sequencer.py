@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from arch.events import Event
-from arch.isa import ENGINE_OF, ENGINES, EXECUTED, Engine, Opcode
+from arch.isa import ENGINES, Engine, Opcode
 from sim.stepping_array import clock_nest, prepare_nest
 from sim.stepping_cells import clocked
+from sim.stepping_dma import clock_transfer, prepare_transfer
 from sim.stepping_loss import clock_loss, prepare_loss
 from sim.stepping_registers import clock_load, prepare_load
 from sim.stepping_state import Phase
 
 _ENGINES = len(ENGINES)
-_ARRAY = int(Engine.ARRAY)
-_KNOWN = tuple(sum(1 << opcode for opcode in EXECUTED if engine in ENGINE_OF[opcode]) for engine in ENGINES)
-"""For each engine, a bit an opcode that it executes."""
+_ARRAY, _DMA = int(Engine.ARRAY), int(Engine.DMA)
 _FAULT = 1 << 31
 
 
@@ -21,9 +20,11 @@ _FAULT = 1 << 31
 def clock_machine(s, code, memory, retired):
     """Advance the registers `s` by a cycle; instructions that retire are noted in `retired`."""
     s.cycle += 1
-    s.ports.word[0] = -1
-    s.ports.word[1] = -1
+    for engine in range(_ENGINES):
+        s.ports.word[engine] = -1
     s.ports.row = -1
+    s.ports.tap = -1
+    s.ports.external = -1
     sequencer = s.sequencer
     for engine in range(_ENGINES):
         phase = sequencer.phase[engine]
@@ -35,7 +36,7 @@ def clock_machine(s, code, memory, retired):
         elif phase == Phase.FETCH:
             sequencer.phase[engine] = Phase.WAIT
         elif phase == Phase.WAIT and _take_tokens(s, engine, i):
-            if not _KNOWN[engine] >> i.opcode & 1:
+            if not sequencer.known[engine] >> i.opcode & 1:
                 _fault(s, engine)
             elif i.opcode == Opcode.HALT:
                 _retire(s, engine, i, retired)
@@ -51,12 +52,16 @@ def _prepare_unit(s, i):
         prepare_nest(s, i)
     elif i.opcode == Opcode.LOAD:
         prepare_load(s, i)
+    elif i.opcode == Opcode.TRANSFER:
+        prepare_transfer(s, i)
     else:
         prepare_loss(s)
 
 
 @clocked
 def _clock_unit(s, engine, i, memory):
+    if engine == _DMA:
+        return clock_transfer(s, i, memory)
     if engine != _ARRAY:
         return clock_loss(s, i, memory)
     if i.opcode == Opcode.LOAD:
