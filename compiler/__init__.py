@@ -1,7 +1,8 @@
 """From a network to a program: shapes, differentiation, formats, memory, instructions."""
 
 from compiler.calibration import Calibration
-from compiler.network import Network, NetworkError
+from compiler.network import Network
+from compiler.nodes import NetworkError
 from compiler.pipeline import Build, Options, compile_network
 from compiler.report import Report
 

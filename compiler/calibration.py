@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from arch.image import real_numbers
-from compiler.float_twin import FloatTwin
-from compiler.graph import Graph
-from compiler.network import NetworkError
+from compiler.float_twin import FloatTwin, one_thread
+from compiler.graph import Graph, Role
+from compiler.nodes import INPUT, LABEL, NetworkError
+
+LEAST = 2.0**-20
+"""The magnitude of a tensor that is always zero."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Samples to calibrate on: `samples` [n, *input shape] float, `labels` [n] integers.
+    """Samples to calibrate on: `samples` [n, *input shape] float; `labels` [n] integers, or [n, ...] targets of a mean
+    squared error, each with as many elements as the result; without a loss they are not read.
 
-    For training, `steps` SGD steps are made in float64, in order and over again, and the largest magnitudes on the way
-    are kept, so that formats fit what training turns the tensors into; for inference, `steps` samples are run forward.
+    For training, `steps` samples are trained on in float64, in order and over again, and the largest magnitudes on the
+    way are kept, so that formats fit what training turns the tensors into; for inference, `steps` samples run forward.
     """
 
     samples: np.ndarray
@@ -25,31 +30,29 @@ class Calibration:
     steps: int
 
 
-def observe(
-    graph: Graph, parameters: dict[str, np.ndarray], calibration: Calibration, learning_rate: float
-) -> dict[str, float]:
-    """The largest magnitude of every tensor of the graph, at least 2**-20. Raises `NetworkError` on bad samples."""
-    samples = real_numbers(calibration.samples, "calibration samples")
-    shape = graph.tensors["input"].shape
-    if samples.ndim < 1 or len(samples) == 0 or samples.shape[1:] != shape:
-        raise NetworkError(f"input: calibration samples must have shape [n, {list(shape)}], not {list(samples.shape)}")
-    labels = np.asarray(calibration.labels)
-    classes = graph.tensors[graph.logits].shape[0]
-    if "label" in graph.tensors and not valid_labels(labels, len(samples), classes):
-        raise NetworkError(f"label: calibration needs {len(samples)} integer labels from 0 to {classes - 1}")
-    trains = len(graph.operations) > graph.forward
-    twin = FloatTwin(graph, parameters, learning_rate)
-    largest = dict.fromkeys(graph.tensors, 2.0**-20)
-    _keep(largest, twin.parameters)
-    for step in range(max(calibration.steps, 1)):
-        index = step % len(samples)
-        if trains:
-            twin.step(samples[index], int(labels[index]))
-            _keep(largest, twin.parameters)
-        else:
-            twin.infer(samples[index])
-        _keep(largest, twin.tensors)
+def observe(graph: Graph, calibration: Calibration) -> dict[str, float]:
+    """The largest magnitude of every tensor of the graph, at least 2**-20; of a tensor never made, 2**-20.
+
+    Raises `NetworkError` on samples or labels that do not fit the graph, and on values that overflow float64.
+    """
+    largest = dict.fromkeys(graph.tensors, LEAST)
+    for values in _runs(graph, calibration):
+        for name, value in values.items():
+            largest[name] = max(largest[name], float(np.abs(value).max()))
     return largest
+
+
+def saturation(graph: Graph, calibration: Calibration, limits: dict[str, float]) -> dict[str, float]:
+    """The share of each tensor's values, over all steps, whose magnitude exceeds its limit and so would saturate.
+
+    `limits` are magnitudes, for the tensors of interest; it raises what `observe` does.
+    """
+    beyond, seen = dict.fromkeys(limits, 0), dict.fromkeys(limits, 0)
+    for values in _runs(graph, calibration):
+        for name in limits.keys() & values.keys():
+            beyond[name] += int(np.count_nonzero(np.abs(values[name]) > limits[name]))
+            seen[name] += values[name].size
+    return {name: beyond[name] / max(seen[name], 1) for name in limits}
 
 
 def valid_labels(labels: np.ndarray, count: int, classes: int) -> bool:
@@ -59,6 +62,40 @@ def valid_labels(labels: np.ndarray, count: int, classes: int) -> bool:
     return int(labels.min()) >= 0 and int(labels.max()) < classes
 
 
-def _keep(largest: dict[str, float], values: dict[str, np.ndarray]) -> None:
-    for name, value in values.items():
-        largest[name] = max(largest[name], float(np.abs(value).max()))
+def _labels(graph: Graph, calibration: Calibration, count: int) -> np.ndarray:
+    """Labels or targets, one a sample."""
+    labels = np.asarray(calibration.labels)
+    label = graph.tensors[LABEL]
+    if label.role == Role.TARGET:
+        targets = real_numbers(labels, "calibration targets")
+        size = int(np.prod(label.shape))
+        if targets.ndim < 1 or len(targets) != count or targets.size != count * size:
+            raise NetworkError(
+                f"{LABEL}: calibration needs {count} targets of {size} numbers, not {list(labels.shape)}"
+            )
+        return targets
+    classes = graph.tensors[graph.logits].shape[0]
+    if not valid_labels(labels, count, classes):
+        raise NetworkError(f"{LABEL}: calibration needs {count} integer labels from 0 to {classes - 1}")
+    return labels
+
+
+def _runs(graph: Graph, calibration: Calibration) -> Iterator[dict[str, np.ndarray]]:
+    """All rows before the first step; then after each step the tensors it made, and in training the rows."""
+    samples = real_numbers(calibration.samples, "calibration samples")
+    shape = graph.tensors[INPUT].shape
+    if samples.ndim < 1 or len(samples) == 0 or samples.shape[1:] != shape:
+        raise NetworkError(f"input: calibration samples must have shape [n, {list(shape)}], not {list(samples.shape)}")
+    trains = graph.optimiser is not None
+    labels = _labels(graph, calibration, len(samples)) if trains else samples
+    twin = FloatTwin(graph)
+    yield twin.rows
+    with one_thread():
+        for step in range(max(calibration.steps, 1)):
+            index = step % len(samples)
+            if trains:
+                twin.step(samples[index], labels[index])
+                yield {**twin.tensors, **twin.rows}
+            else:
+                twin.infer(samples[index])
+                yield twin.tensors

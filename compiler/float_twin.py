@@ -1,149 +1,205 @@
-"""The network in float64: what the chip approximates, for calibration and for comparison of what is learnt."""
+"""The graph in float64: what the chip approximates, for calibration and for comparison of what is learnt."""
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
-from compiler.graph import Graph, Operation, Operator
-from compiler.network import NetworkError
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from compiler import float_operators
+from compiler.graph import (
+    ACCUMULATE,
+    ACCUMULATE_FIRST,
+    INFER,
+    TRAIN,
+    UPDATE,
+    Graph,
+    Operation,
+    Operator,
+    Role,
+    Tensor,
+)
+from compiler.nodes import INPUT, LABEL, NetworkError
+
+_BLAS = ThreadpoolController()
+
+
+def one_thread() -> AbstractContextManager:
+    """Within it, matrix products of one sample run in one thread: several wait for each other longer than they work."""
+    return _BLAS.limit(limits=1)
 
 
 class FloatTwin:
-    """Runs a graph's operations on float64 arrays, one sample at a time, with SGD at `learning_rate`.
+    """Runs a graph's operations on float64 arrays, one sample at a time.
 
-    `parameters` are updated in place; `tensors` holds the last value of every map and vector, (C, H, W) or (N,).
+    `tensors` holds the last value of every tensor of a run, `rows` those of the tensors that stay: parameters,
+    constants, their gradients and momenta. Without an optimiser in the graph it only infers.
     """
 
-    def __init__(self, graph: Graph, parameters: dict[str, np.ndarray], learning_rate: float = 0.0):
+    def __init__(self, graph: Graph):
         self.graph = graph
-        self.parameters = {name: np.array(value, dtype=np.float64) for name, value in parameters.items()}
-        self.learning_rate = learning_rate
+        self.rows = dict(graph.values)
         self.tensors: dict[str, np.ndarray] = {}
+        self._seen = 0
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Weights and biases as they now are."""
+        trained = (Role.WEIGHT, Role.BIAS)
+        return {name: value for name, value in self.rows.items() if self.graph.tensors[name].role in trained}
 
     def infer(self, sample: np.ndarray) -> np.ndarray:
-        """The logits of one sample of the input's shape."""
-        self.tensors["input"] = np.ascontiguousarray(sample, dtype=np.float64)
-        for operation in self.graph.operations[: self.graph.forward]:
-            self._run(operation)
+        """The result of one sample of the input's shape, of the shape of `graph.logits`."""
+        self._begin(sample)
+        self._run(INFER)
         return self.tensors[self.graph.logits]
 
-    def step(self, sample: np.ndarray, label: int) -> np.ndarray:
-        """One training step; returns the logits before it."""
-        logits = self.infer(sample)
-        self.tensors["label"] = np.array([float(label)])
-        for operation in self.graph.operations[self.graph.forward :]:
-            self._run(operation)
-        return logits
+    def step(self, sample: np.ndarray, label: int | np.ndarray) -> np.ndarray:
+        """One sample of training; returns the result before it. Parameters change after each micro-batch.
+
+        `label` is the class, or the target of a mean squared error, of the result's number of elements.
+        """
+        assert self.graph.optimiser
+        self._begin(sample)
+        target = self.graph.tensors[LABEL]
+        self.tensors[LABEL] = np.asarray(label, dtype=np.float64).reshape(target.shape)
+        if self.graph.optimiser.micro_batch == 1:
+            self._run(TRAIN)
+            return self.tensors[self.graph.logits]
+        self._run(ACCUMULATE if self._seen else ACCUMULATE_FIRST)
+        self._seen = (self._seen + 1) % self.graph.optimiser.micro_batch
+        if not self._seen:
+            self._run(UPDATE)
+        return self.tensors[self.graph.logits]
 
     def train(self, samples: np.ndarray, labels: np.ndarray, order: np.ndarray) -> None:
         """Steps over `samples[order]`, in that order."""
-        for index in order:
-            self.step(samples[index], int(labels[index]))
+        with one_thread():
+            for index in order:
+                self.step(samples[index], labels[index])
 
     def accuracy(self, samples: np.ndarray, labels: np.ndarray) -> float:
         """The share of samples whose largest logit is the label's."""
-        found = [int(np.argmax(self.infer(sample))) for sample in samples]
+        with one_thread():
+            found = [int(np.argmax(self.infer(sample))) for sample in samples]
         return float(np.mean(np.array(found) == labels))
 
-    def _run(self, operation: Operation) -> None:
-        values = [self.tensors[name] for name in operation.inputs]
-        weight = self.parameters.get(operation.weight)
-        result = _COMPUTE[operation.operator](self, operation, values, weight)
-        if result is None:
-            return
+    def value(self, name: str) -> np.ndarray:
+        """The value that a tensor has now."""
+        return self.rows[name] if name in self.rows else self.tensors[name]
+
+    def _begin(self, sample: np.ndarray) -> None:
+        self.tensors[INPUT] = np.asarray(sample, dtype=np.float64).reshape(self.graph.tensors[INPUT].shape)
+
+    def _run(self, entry: str) -> None:
+        for operation in self.graph.entries[entry]:
+            self._execute(operation)
+
+    def _execute(self, operation: Operation) -> None:
+        inputs = [self.value(name) for name in operation.inputs]
+        target = self.graph.tensors[operation.output]
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+            result = _COMPUTE[operation.operator](self, operation, inputs, target)
+        if operation.bias and operation.operator in _BIASED:
+            bias = self.rows[operation.bias]
+            result = result + bias.reshape(-1, *[1] * (result.ndim - 1))
         if operation.relu:
             result = np.maximum(result, 0.0)
         if operation.mask:
             result = result * (self.tensors[operation.mask] > 0)
         if not np.isfinite(result).all():
             raise NetworkError(f"{operation.layer}: its float64 values overflow; lower the learning rate")
-        self.tensors[operation.output] = result
+        self._write(operation, result)
 
-    def _update(self, name: str, gradient: np.ndarray) -> None:
-        self.parameters[name] -= self.learning_rate * gradient
+    def _write(self, operation: Operation, result: np.ndarray) -> None:
+        name = operation.output
+        if operation.update:
+            assert self.graph.optimiser
+            self.rows[name] = self.rows[name] - self.graph.optimiser.learning_rate * result
+        elif operation.accumulate:
+            self.rows[name] = self.rows[name] + result
+        elif name in self.rows:
+            self.rows[name] = result
+        else:
+            self.tensors[name] = result
 
-    def _conv(self, operation, values, weight):
-        bias = self.parameters.get(operation.bias, np.zeros(weight.shape[0]))
-        return _convolve(values[0], weight, bias, operation.padding)
+    def _factors(self, operation: Operation) -> list[np.ndarray]:
+        return [self.rows[name] for name in operation.factors]
 
-    def _conv_input_gradient(self, operation, values, weight):
-        turned = np.ascontiguousarray(weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1])
-        return _convolve(values[0], turned, np.zeros(turned.shape[0]), weight.shape[2] - 1 - operation.padding)
+    def _conv(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
+        return float_operators.conv(operation, inputs[0], self.rows[operation.weight], target.shape[1:])
 
-    def _conv_weight_update(self, operation, values, weight):
-        self._update(operation.weight, _correlate(values[0], values[1], weight.shape[2], operation.padding))
+    def _conv_input_gradient(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
+        weight = self.rows[operation.weight]
+        return float_operators.conv_input_gradient(operation, inputs[0], weight, target.shape)
 
-    def _conv_bias_update(self, operation, values, _):
-        self._update(operation.bias, values[0].sum(axis=(1, 2)))
+    def _conv_weight_gradient(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
+        return float_operators.conv_weight_gradient(operation, inputs[0], inputs[1], target.shape)
 
-    def _gemm(self, operation, values, weight):
-        return weight @ values[0].reshape(-1) + self.parameters.get(operation.bias, 0.0)
+    def _conv_bias_gradient(self, _: Operation, inputs: list[np.ndarray], __: Tensor) -> np.ndarray:
+        return inputs[0].sum(axis=(1, 2))
 
-    def _gemm_input_gradient(self, operation, values, weight):
-        return (values[0] @ weight).reshape(self.graph.tensors[operation.output].shape)
+    def _gemm(self, operation: Operation, inputs: list[np.ndarray], _: Tensor) -> np.ndarray:
+        return self.rows[operation.weight] @ inputs[0].reshape(-1)
 
-    def _gemm_weight_update(self, operation, values, _):
-        self._update(operation.weight, np.outer(values[1], values[0].reshape(-1)))
+    def _gemm_input_gradient(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
+        return (inputs[0] @ self.rows[operation.weight]).reshape(target.shape)
 
-    def _gemm_bias_update(self, operation, values, _):
-        self._update(operation.bias, values[0])
+    def _gemm_weight_gradient(self, _: Operation, inputs: list[np.ndarray], __: Tensor) -> np.ndarray:
+        return np.outer(inputs[1], inputs[0].reshape(-1))
 
-    def _loss_gradient(self, operation, values, _):
-        logits, label = values
-        exponentials = np.exp(logits - logits.max())
-        gradient = exponentials / exponentials.sum()
-        gradient[int(label[0])] -= 1.0
-        return gradient
+    def _gemm_bias_gradient(self, _: Operation, inputs: list[np.ndarray], __: Tensor) -> np.ndarray:
+        return inputs[0]
+
+    def _combine(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
+        return float_operators.combine(operation, inputs, self._factors(operation), target.shape)
+
+    def _channel_map(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
+        return float_operators.channel_map(operation, inputs, self._factors(operation), target.shape)
+
+    def _global_average_pool(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
+        return (self._factors(operation)[0] * inputs[0].sum(axis=(1, 2))).reshape(target.shape)
+
+    def _broadcast(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
+        value = self._factors(operation)[0] * inputs[0].reshape(-1, 1, 1)
+        return np.broadcast_to(value, target.shape)
+
+    def _max_pool(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
+        return float_operators.max_pool(operation, inputs[0], target.shape)
+
+    def _max_pool_index(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
+        return float_operators.max_pool_index(operation, inputs[0], target.shape)
+
+    def _max_pool_gradient(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
+        return float_operators.max_pool_gradient(operation, inputs[0], inputs[1], target.shape)
+
+    def _loss_gradient(self, _: Operation, inputs: list[np.ndarray], __: Tensor) -> np.ndarray:
+        return float_operators.loss_gradient(inputs[0], inputs[1])
+
+    def _lrn(self, operation: Operation, inputs: list[np.ndarray], _: Tensor) -> np.ndarray:
+        return float_operators.lrn(operation, inputs[0])
 
 
-_COMPUTE = {
+_BIASED = (Operator.CONV, Operator.GEMM, Operator.COMBINE)
+_COMPUTE: dict[Operator, Callable[[FloatTwin, Operation, list[np.ndarray], Tensor], np.ndarray]] = {
     Operator.CONV: FloatTwin._conv,
     Operator.CONV_INPUT_GRADIENT: FloatTwin._conv_input_gradient,
-    Operator.CONV_WEIGHT_UPDATE: FloatTwin._conv_weight_update,
-    Operator.CONV_BIAS_UPDATE: FloatTwin._conv_bias_update,
+    Operator.CONV_WEIGHT_GRADIENT: FloatTwin._conv_weight_gradient,
+    Operator.CONV_BIAS_GRADIENT: FloatTwin._conv_bias_gradient,
     Operator.GEMM: FloatTwin._gemm,
     Operator.GEMM_INPUT_GRADIENT: FloatTwin._gemm_input_gradient,
-    Operator.GEMM_WEIGHT_UPDATE: FloatTwin._gemm_weight_update,
-    Operator.GEMM_BIAS_UPDATE: FloatTwin._gemm_bias_update,
+    Operator.GEMM_WEIGHT_GRADIENT: FloatTwin._gemm_weight_gradient,
+    Operator.GEMM_BIAS_GRADIENT: FloatTwin._gemm_bias_gradient,
+    Operator.COMBINE: FloatTwin._combine,
+    Operator.UPDATE: FloatTwin._combine,
+    Operator.CHANNEL_MAP: FloatTwin._channel_map,
+    Operator.GLOBAL_AVERAGE_POOL: FloatTwin._global_average_pool,
+    Operator.BROADCAST: FloatTwin._broadcast,
+    Operator.MAX_POOL: FloatTwin._max_pool,
+    Operator.MAX_POOL_INDEX: FloatTwin._max_pool_index,
+    Operator.MAX_POOL_GRADIENT: FloatTwin._max_pool_gradient,
     Operator.LOSS_GRADIENT: FloatTwin._loss_gradient,
+    Operator.LRN: FloatTwin._lrn,
 }
-
-
-@njit(cache=True, fastmath=True)
-def _convolve(source, weight, bias, padding):
-    outputs, inputs, side, _ = weight.shape
-    height = source.shape[1] + 2 * padding - side + 1
-    width = source.shape[2] + 2 * padding - side + 1
-    padded = np.zeros((inputs, source.shape[1] + 2 * padding, source.shape[2] + 2 * padding))
-    padded[:, padding : padding + source.shape[1], padding : padding + source.shape[2]] = source
-    result = np.empty((outputs, height, width))
-    for o in range(outputs):
-        result[o] = bias[o]
-        for i in range(inputs):
-            for y in range(side):
-                for x in range(side):
-                    factor = weight[o, i, y, x]
-                    for r in range(height):
-                        for c in range(width):
-                            result[o, r, c] += factor * padded[i, r + y, c + x]
-    return result
-
-
-@njit(cache=True, fastmath=True)
-def _correlate(source, gradient, side, padding):
-    inputs = source.shape[0]
-    outputs, height, width = gradient.shape
-    padded = np.zeros((inputs, source.shape[1] + 2 * padding, source.shape[2] + 2 * padding))
-    padded[:, padding : padding + source.shape[1], padding : padding + source.shape[2]] = source
-    result = np.zeros((outputs, inputs, side, side))
-    for o in range(outputs):
-        for i in range(inputs):
-            for y in range(side):
-                for x in range(side):
-                    total = 0.0
-                    for r in range(height):
-                        for c in range(width):
-                            total += gradient[o, r, c] * padded[i, r + y, c + x]
-                    result[o, i, y, x] = total
-    return result

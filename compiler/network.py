@@ -1,171 +1,292 @@
-"""What a user builds: a chain of layers with names, shapes and float parameters."""
+"""What a user builds: a network of layers with names, shapes and float parameters."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import Self
 
-import numpy as np
+from compiler.dag import Dag
+from compiler.nodes import (
+    PLAIN,
+    Attributes,
+    BatchNormalizationAttributes,
+    ChannelShuffleAttributes,
+    ClipAttributes,
+    ConvAttributes,
+    DropoutAttributes,
+    LeakyReluAttributes,
+    LRNAttributes,
+    NetworkError,
+    PadAttributes,
+    PoolAttributes,
+    SliceAttributes,
+    TransposeAttributes,
+)
+from compiler.shapes import LARGEST_CHANNELS, four_pads, pair, same_pads, whole, windowed
 
-from arch.errors import InputError
-from arch.image import real_numbers
+__all__ = ["Network", "NetworkError"]
 
-LARGEST_EXTENT = 1023
-"""The largest channels, height, width, kernel, filters or outputs."""
-LARGEST_TENSOR = 1 << 24
-"""Elements beyond which a parameter is refused before anything is allocated."""
-
-_TAKEN = ("input", "label")
-"""Names of tensors that are no layer's."""
-
-
-class NetworkError(InputError):
-    """A network whose layers do not follow from each other, or that a chip cannot hold; names the node."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One node. `shape` is that of its result without the batch: (C, H, W) or (N,)."""
-
-    name: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Conv(Layer):
-    """ONNX Conv: stride 1, square kernel, equal padding on all sides."""
-
-    kernel: int
-    padding: int
-    bias: bool
+Extents = int | tuple[int, int]
+"""One extent for height and width, or both."""
+Pads = int | tuple[int, int, int, int]
+"""Zeros on every side, or (top, left, bottom, right)."""
 
 
-@dataclass(frozen=True)
-class Relu(Layer):
-    """ONNX Relu."""
+class Network(Dag):
+    """A network, built by calling its methods in order; each appends a node and returns the network.
 
-
-@dataclass(frozen=True)
-class Dense(Layer):
-    """ONNX Gemm on the flattened (C, H, W) or (N,) input."""
-
-    bias: bool
-
-
-@dataclass(frozen=True)
-class SoftmaxCrossEntropyLoss(Layer):
-    """ONNX SoftmaxCrossEntropyLoss over the classes."""
-
-
-class Network:
-    """A chain of layers, built by calling its methods in order; each returns the network.
+    A node reads the last node's result, or the value that `after` names; `name` is chosen if not given.
 
     >>> net = Network("digits", (1, 8, 8)).conv(8).relu().dense(10).softmax_cross_entropy()
     >>> net.shapes["conv1.weight"]
     (8, 1, 3, 3)
     """
 
-    def __init__(self, name: str, input_shape: tuple[int, ...]):
-        """`input_shape` is (C, H, W) or (N,). Raises `NetworkError` on extents below 1 or above 1023."""
-        self.name = name
-        self.input_shape = tuple(input_shape)
-        self.layers: list[Layer] = []
-        if len(self.input_shape) not in (1, 3) or not all(_extent(n) for n in self.input_shape):
-            raise NetworkError(
-                f"input of {name}: shape must be (C, H, W) or (N,) of 1 to {LARGEST_EXTENT}, not {self.input_shape}"
-            )
+    def conv(
+        self,
+        filters: int,
+        kernel: Extents = 3,
+        *,
+        stride: Extents = 1,
+        padding: Pads | None = None,
+        dilation: Extents = 1,
+        groups: int = 1,
+        bias: bool = False,
+        name: str = "",
+        after: str = "",
+    ) -> Self:
+        """Convolve with `filters` kernels, each over its group's share of the channels.
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the last layer's result."""
-        return self.layers[-1].shape if self.layers else self.input_shape
+        Without `padding`, as many zeros as keep height and width at stride 1, an odd one at the bottom or right.
+        """
+        return self._conv("conv", filters, kernel, stride, padding, dilation, groups, bias, name, after)
 
-    def conv(self, filters: int, *, kernel: int = 3, padding: int = 1, bias: bool = False, name: str = "") -> Self:
-        """Convolve with `filters` kernels of kernel x kernel, `padding` zeros on each side, stride 1."""
-        name = name or self._numbered("conv", Conv)
-        if len(self.shape) != 3:
-            raise NetworkError(f"{name}: its input must be a map (C, H, W), not {self.shape}; put it before dense")
-        _, height, width = self.shape
-        if not (_extent(filters) and _extent(kernel) and _extent(padding + 1)):
-            raise NetworkError(f"{name}: filters and kernel must be 1 to {LARGEST_EXTENT}, padding 0 to as many")
-        extents = (height + 2 * padding - kernel + 1, width + 2 * padding - kernel + 1)
-        if not all(_extent(extent) for extent in extents):
-            raise NetworkError(f"{name}: kernel {kernel} must fit the {height} x {width} map with padding {padding}")
-        return self._add(Conv(name, (filters, *extents), kernel, padding, bias))
+    def depthwise(
+        self,
+        kernel: Extents = 3,
+        *,
+        stride: Extents = 1,
+        padding: Pads | None = None,
+        dilation: Extents = 1,
+        bias: bool = False,
+        name: str = "",
+        after: str = "",
+    ) -> Self:
+        """Convolve each channel with its own kernel."""
+        name, source, (channels, *_) = self._map("depthwise", "Conv", name, after)
+        return self._conv("depthwise", channels, kernel, stride, padding, dilation, channels, bias, name, source)
 
-    def relu(self, *, name: str = "") -> Self:
-        """Replace negative values by zero."""
-        return self._add(Relu(name or self._numbered("relu", Relu), self.shape))
-
-    def dense(self, outputs: int, *, bias: bool = False, name: str = "") -> Self:
+    def dense(self, outputs: int, *, bias: bool = False, name: str = "", after: str = "") -> Self:
         """Multiply the flattened input by a matrix of `outputs` rows."""
-        name = name or self._numbered("dense", Dense)
-        if not _extent(outputs):
-            raise NetworkError(f"{name}: outputs must be 1 to {LARGEST_EXTENT}, not {outputs}")
-        return self._add(Dense(name, (outputs,), bias))
+        name, source, shape = self._source("dense", "Gemm", name, after)
+        if not whole(outputs, LARGEST_CHANNELS):
+            raise NetworkError(f"{name}: outputs must be 1 to {LARGEST_CHANNELS}, not {outputs}")
+        parameters = {"weight": (outputs, prod(shape))} | ({"bias": (outputs,)} if bias else {})
+        return self._append("Gemm", name, (source,), (outputs,), PLAIN, parameters)
 
-    def softmax_cross_entropy(self, *, name: str = "loss") -> Self:
-        """End with the loss of a label: softmax and cross-entropy."""
-        if len(self.shape) != 1 or not self.layers:
-            raise NetworkError(f"{name}: its input must be a vector of logits, not {self.shape}; put dense before it")
-        return self._add(SoftmaxCrossEntropyLoss(name, ()))
+    def relu(self, *, name: str = "", after: str = "") -> Self:
+        """Replace negative values by zero."""
+        return self._same("relu", "Relu", name, after)
 
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of each parameter: `<layer>.weight` (O, I, K, K) or (O, I), `<layer>.bias` (O,)."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        before = self.input_shape
-        for layer in self.layers:
-            if isinstance(layer, Conv):
-                shapes[f"{layer.name}.weight"] = (layer.shape[0], before[0], layer.kernel, layer.kernel)
-            elif isinstance(layer, Dense):
-                shapes[f"{layer.name}.weight"] = (layer.shape[0], prod(before))
-            if isinstance(layer, Conv | Dense) and layer.bias:
-                shapes[f"{layer.name}.bias"] = (layer.shape[0],)
-            before = layer.shape
-        for name, shape in shapes.items():
-            if prod(shape) > LARGEST_TENSOR:
-                raise NetworkError(f"{name}: {list(shape)} must have at most {LARGEST_TENSOR} elements")
-        return shapes
+    def relu6(self, *, name: str = "", after: str = "") -> Self:
+        """Replace negative values by zero and those above 6 by 6."""
+        return self.clip(6.0, name=name, after=after)
 
-    def initial(self, seed: int) -> dict[str, np.ndarray]:
-        """Random float64 parameters: weights normal with variance 2 / fan-in (He et al., 2015), biases zero."""
-        rng = np.random.default_rng(seed)
-        return {
-            name: np.zeros(shape) if len(shape) == 1 else rng.normal(0.0, np.sqrt(2 / prod(shape[1:])), shape)
-            for name, shape in self.shapes.items()
-        }
+    def clip(self, maximum: float, *, name: str = "", after: str = "") -> Self:
+        """Replace negative values by zero and those above `maximum` by it."""
+        name = name or self._numbered("clip", "Clip")
+        if not 0 < maximum < float("inf"):
+            raise NetworkError(f"{name}: maximum must be positive and finite, not {maximum}")
+        return self._same("clip", "Clip", name, after, ClipAttributes(float(maximum)))
 
-    def checked(self, parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The parameters as float64. Raises `InputError` on a missing, misshapen or not finite one."""
-        shapes = self.shapes
-        for name in parameters:
-            if name not in shapes:
-                raise NetworkError(f"{name}: no such parameter; the network has {', '.join(shapes)}")
-        result = {}
-        for name, shape in shapes.items():
-            if name not in parameters:
-                raise NetworkError(f"{name}: parameter missing")
-            values = real_numbers(parameters[name], name)
-            if values.shape != shape:
-                raise NetworkError(f"{name}: must have shape {list(shape)}, not {list(values.shape)}")
-            result[name] = values
-        return result
+    def leaky_relu(self, alpha: float = 0.01, *, name: str = "", after: str = "") -> Self:
+        """Multiply negative values by `alpha`, 0 <= alpha < 1."""
+        name = name or self._numbered("leaky_relu", "LeakyRelu")
+        if not 0 <= alpha < 1:
+            raise NetworkError(f"{name}: alpha must be at least 0 and below 1, not {alpha}")
+        return self._same("leaky_relu", "LeakyRelu", name, after, LeakyReluAttributes(float(alpha)))
 
-    def _numbered(self, stem: str, kind: type[Layer]) -> str:
-        return f"{stem}{1 + sum(isinstance(layer, kind) for layer in self.layers)}"
+    def max_pool(
+        self, kernel: Extents = 2, *, stride: Extents | None = None, padding: Pads = 0, name: str = "", after: str = ""
+    ) -> Self:
+        """The largest value of each window; `stride` is the kernel if not given; padding never wins."""
+        return self._pool("max_pool", "MaxPool", kernel, stride, padding, False, name, after)
 
-    def _add(self, layer: Layer) -> Self:
-        if "." in layer.name or layer.name in _TAKEN:
-            raise NetworkError(f"{layer.name}: a layer's name must have no dot and not be {' or '.join(_TAKEN)}")
-        if self.layers and isinstance(self.layers[-1], SoftmaxCrossEntropyLoss):
-            raise NetworkError(f"{layer.name}: must come before {self.layers[-1].name}, which ends the network")
-        if any(other.name == layer.name for other in self.layers):
-            raise NetworkError(f"{layer.name}: the name is taken; names must differ")
-        self.layers.append(layer)
-        return self
+    def average_pool(
+        self,
+        kernel: Extents = 2,
+        *,
+        stride: Extents | None = None,
+        padding: Pads = 0,
+        count_include_pad: bool = False,
+        name: str = "",
+        after: str = "",
+    ) -> Self:
+        """The mean of each window; `stride` is the kernel if not given."""
+        return self._pool("average_pool", "AveragePool", kernel, stride, padding, count_include_pad, name, after)
 
+    def global_average_pool(self, *, name: str = "", after: str = "") -> Self:
+        """The mean of each channel: (C, H, W) to (C, 1, 1)."""
+        name, source, (channels, *_) = self._map("global_pool", "GlobalAveragePool", name, after)
+        return self._append("GlobalAveragePool", name, (source,), (channels, 1, 1))
 
-def _extent(value: int) -> bool:
-    return isinstance(value, int) and 1 <= value <= LARGEST_EXTENT
+    def batch_norm(self, *, epsilon: float = 1e-5, name: str = "", after: str = "") -> Self:
+        """Normalise each channel by its running mean and variance, then scale and shift it."""
+        name, source, shape = self._source("batch_norm", "BatchNormalization", name, after)
+        if not 0 <= epsilon < 1:
+            raise NetworkError(f"{name}: epsilon must be at least 0 and below 1, not {epsilon}")
+        parameters = {f"{role}": shape[:1] for role in ("weight", "bias", "running_mean", "running_var")}
+        attributes = BatchNormalizationAttributes(float(epsilon))
+        return self._append("BatchNormalization", name, (source,), shape, attributes, parameters)
+
+    def lrn(
+        self, size: int, *, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0, name: str = "", after: str = ""
+    ) -> Self:
+        """Local response normalisation over `size` neighbouring channels."""
+        name, source, shape = self._map("lrn", "LRN", name, after)
+        if not whole(size, LARGEST_CHANNELS) or not (alpha >= 0 and beta > 0 and bias > 0):
+            raise NetworkError(f"{name}: size must be 1 to {LARGEST_CHANNELS}, alpha >= 0, beta and bias positive")
+        return self._append("LRN", name, (source,), shape, LRNAttributes(size, alpha, beta, bias))
+
+    def add(self, first: str, second: str, *, name: str = "") -> Self:
+        """Add two values of one shape."""
+        name = name or self._numbered("add", "Add")
+        shapes = [self._value(name, value) for value in (first, second)]
+        if shapes[0] != shapes[1]:
+            raise NetworkError(f"{name}: {first} {shapes[0]} and {second} {shapes[1]} must have one shape")
+        return self._append("Add", name, (first, second), shapes[0])
+
+    def concat(self, *values: str, name: str = "") -> Self:
+        """Join maps of one height and width along their channels, or vectors."""
+        name = name or self._numbered("concat", "Concat")
+        shapes = [self._value(name, value) for value in values]
+        if len(values) < 2 or any(shape[1:] != shapes[0][1:] for shape in shapes):
+            raise NetworkError(f"{name}: must join two or more values of one height and width, not {shapes}")
+        return self._append("Concat", name, values, (sum(shape[0] for shape in shapes), *shapes[0][1:]))
+
+    def slice(self, starts: tuple[int, ...], ends: tuple[int, ...], *, name: str = "", after: str = "") -> Self:
+        """Keep `starts` up to, but without, `ends` of each dimension."""
+        name, source, shape = self._source("slice", "Slice", name, after)
+        starts, ends = tuple(starts), tuple(ends)
+        if not len(starts) == len(ends) == len(shape) or not all(
+            0 <= start < end <= extent for start, end, extent in zip(starts, ends, shape, strict=True)
+        ):
+            raise NetworkError(f"{name}: starts {starts} must be below ends {ends}, each within {shape}")
+        extents = tuple(end - start for start, end in zip(starts, ends, strict=True))
+        return self._append("Slice", name, (source,), extents, SliceAttributes(starts, ends))
+
+    def pad(self, padding: Pads, *, name: str = "", after: str = "") -> Self:
+        """Put zeros around a map."""
+        name, source, (channels, height, width) = self._map("pad", "Pad", name, after)
+        pads = four_pads(padding, name)
+        shape = (channels, height + pads[0] + pads[2], width + pads[1] + pads[3])
+        return self._append("Pad", name, (source,), shape, PadAttributes(pads))
+
+    def flatten(self, *, name: str = "", after: str = "") -> Self:
+        """A map as a vector, in row-major order."""
+        name, source, shape = self._source("flatten", "Flatten", name, after)
+        return self._append("Flatten", name, (source,), (prod(shape),))
+
+    def reshape(self, shape: tuple[int, ...], *, name: str = "", after: str = "") -> Self:
+        """The same values in row-major order under another shape."""
+        name, source, before = self._source("reshape", "Reshape", name, after)
+        if prod(shape) != prod(before):
+            raise NetworkError(f"{name}: {tuple(shape)} must have as many elements as {before}")
+        return self._append("Reshape", name, (source,), tuple(shape))
+
+    def transpose(self, perm: tuple[int, ...], *, name: str = "", after: str = "") -> Self:
+        """Dimension i of the result is dimension `perm[i]` of the input."""
+        name, source, shape = self._source("transpose", "Transpose", name, after)
+        if sorted(perm) != list(range(len(shape))):
+            raise NetworkError(f"{name}: perm {tuple(perm)} must hold each of {list(range(len(shape)))} once")
+        permuted = tuple(shape[axis] for axis in perm)
+        return self._append("Transpose", name, (source,), permuted, TransposeAttributes(tuple(perm)))
+
+    def channel_shuffle(self, groups: int, *, name: str = "", after: str = "") -> Self:
+        """Deal the channels of `groups` groups out in turn (ShuffleNet)."""
+        name, source, shape = self._map("shuffle", "ChannelShuffle", name, after)
+        if not whole(groups, LARGEST_CHANNELS) or shape[0] % groups:
+            raise NetworkError(f"{name}: groups must divide the {shape[0]} channels, not be {groups}")
+        return self._append("ChannelShuffle", name, (source,), shape, ChannelShuffleAttributes(groups))
+
+    def dropout(self, ratio: float = 0.5, *, name: str = "", after: str = "") -> Self:
+        """Clear `ratio` of the values in training; nothing in inference."""
+        name = name or self._numbered("dropout", "Dropout")
+        if not 0 <= ratio < 1:
+            raise NetworkError(f"{name}: ratio must be at least 0 and below 1, not {ratio}")
+        return self._same("dropout", "Dropout", name, after, DropoutAttributes(float(ratio)))
+
+    def identity(self, *, name: str = "", after: str = "") -> Self:
+        """The value itself under another name."""
+        return self._same("identity", "Identity", name, after)
+
+    def softmax(self, *, name: str = "", after: str = "") -> Self:
+        """End an inference network with probabilities of its classes, (N,) or (N, 1, 1)."""
+        name, source, shape = self._source("softmax", "Softmax", name, after)
+        if shape[1:] not in ((), (1, 1)):
+            raise NetworkError(f"{name}: its input must be a vector of logits, not {shape}; put dense before it")
+        return self._append("Softmax", name, (source,), shape)
+
+    def softmax_cross_entropy(self, *, name: str = "loss", after: str = "") -> Self:
+        """End with the loss of a label: softmax and cross-entropy. A Softmax at the end gives way to it."""
+        if self.nodes and self.nodes[-1].operator == "Softmax" and not after:
+            del self.values[self.nodes.pop().name]
+        name, source, shape = self._source("loss", "SoftmaxCrossEntropyLoss", name, after)
+        if len(shape) != 1 or not self.nodes:
+            raise NetworkError(f"{name}: its input must be a vector of logits, not {shape}; put dense before it")
+        return self._append("SoftmaxCrossEntropyLoss", name, (source,), ())
+
+    def mean_squared_error(self, *, name: str = "loss", after: str = "") -> Self:
+        """End with the mean of the squared differences to a target of the last result's shape."""
+        name, source, _ = self._source("loss", "MeanSquaredError", name, after)
+        return self._append("MeanSquaredError", name, (source,), ())
+
+    def _conv(self, stem, filters, kernel, stride, padding, dilation, groups, bias, name, after) -> Self:
+        name, source, (channels, *extents) = self._map(stem, "Conv", name, after)
+        kernel, stride, dilation = (
+            pair(value, name, what) for value, what in ((kernel, "kernel"), (stride, "stride"), (dilation, "dilation"))
+        )
+        pads = same_pads(kernel, dilation) if padding is None else four_pads(padding, name)
+        if not whole(filters, LARGEST_CHANNELS):
+            raise NetworkError(f"{name}: filters must be 1 to {LARGEST_CHANNELS}, not {filters}")
+        if not whole(groups, channels) or channels % groups or filters % groups:
+            raise NetworkError(f"{name}: groups must divide {channels} channels and {filters} filters, not {groups}")
+        shape = (filters, *windowed(name, tuple(extents), kernel, stride, pads, dilation))
+        parameters = {"weight": (filters, channels // groups, *kernel)} | ({"bias": (filters,)} if bias else {})
+        attributes = ConvAttributes(kernel, stride, pads, dilation, groups)
+        return self._append("Conv", name, (source,), shape, attributes, parameters)
+
+    def _pool(self, stem, operator, kernel, stride, padding, count_include_pad, name, after) -> Self:
+        name, source, (channels, *extents) = self._map(stem, operator, name, after)
+        kernel = pair(kernel, name, "kernel")
+        strides = kernel if stride is None else pair(stride, name, "stride")
+        pads = four_pads(padding, name)
+        if any(pad >= extent for pad, extent in zip(pads, kernel * 2, strict=True)):
+            raise NetworkError(f"{name}: padding must be below the kernel's {kernel}, not {pads}")
+        shape = (channels, *windowed(name, tuple(extents), kernel, strides, pads))
+        attributes = PoolAttributes(kernel, strides, pads, count_include_pad)
+        return self._append(operator, name, (source,), shape, attributes)
+
+    def _same(self, stem: str, operator: str, name: str, after: str, attributes: Attributes = PLAIN) -> Self:
+        name, source, shape = self._source(stem, operator, name, after)
+        return self._append(operator, name, (source,), shape, attributes)
+
+    def _map(self, stem: str, operator: str, name: str, after: str) -> tuple[str, str, tuple[int, ...]]:
+        name, source, shape = self._source(stem, operator, name, after)
+        if len(shape) != 3:
+            raise NetworkError(f"{name}: its input must be a map (C, H, W), not {shape}; put it before dense")
+        return name, source, shape
+
+    def _source(self, stem: str, operator: str, name: str, after: str) -> tuple[str, str, tuple[int, ...]]:
+        """The node's name, the value that it reads, and that value's shape."""
+        name = name or self._numbered(stem, operator)
+        source = after or self.last
+        return name, source, self._value(name, source)
+
+    def _value(self, name: str, value: str) -> tuple[int, ...]:
+        if value not in self.values:
+            raise NetworkError(f"{name}: reads {value}, which no node before it makes")
+        return self.values[value]
+
+    def _numbered(self, stem: str, operator: str) -> str:
+        return f"{stem}{1 + sum(node.operator == operator for node in self.nodes)}"

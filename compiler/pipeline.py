@@ -9,38 +9,62 @@ import numpy as np
 
 from arch.chip import Chip
 from arch.image import Image, quantised
-from arch.isa import Engine, Rounding
+from arch.isa import ENGINES, Engine, Instruction, Rounding
 from arch.layout import Region
-from arch.program import Entry, Program
-from compiler.allocation import allocate
+from arch.program import Entry, Program, Step
 from compiler.calibration import Calibration, observe
+from compiler.density import densities
 from compiler.differentiation import differentiate
-from compiler.emission import Numbers, Streams, emit
-from compiler.formats import Headroom, fractions, rate_exponent
-from compiler.forward import forward
-from compiler.graph import Graph, Role
-from compiler.network import Network, NetworkError
-from compiler.placement import Placement, place
+from compiler.emission import emit, engine_of
+from compiler.emitter import Emitter, Numbers
+from compiler.formats import Headroom, fractions
+from compiler.graph import INFER, TRAIN, Graph, Operation, Optimiser, Role
+from compiler.hazards import Issue
+from compiler.kernels import Kernels, rows_name
+from compiler.lowering import lower
+from compiler.mapping import FREE, Mapping
+from compiler.network import Network
+from compiler.nodes import NetworkError
+from compiler.plan import Move, Plan, Run
+from compiler.queueing import scheduled
 from compiler.report import Report, report
+from compiler.residency import reside
+from compiler.tokens import Streams
+from compiler.updates import rate_exponent
 
-INFER = "infer"
-TRAIN = "train"
+__all__ = ["INFER", "TRAIN", "Build", "Options", "compile_network"]
 
 
 @dataclass(frozen=True)
 class Options:
     """How to compile. `learning_rate` must be a power of two in (0, 1].
 
-    `rounding` is that of maps, `update_rounding` that of parameters (stochastic by default: with nearest rounding an
-    update below half a step is lost for ever; Gupta et al., 2015). `seed` starts the chip's random bits.
+    `momentum`, `weight_decay` and `micro_batch` are those of PyTorch's SGD. `batch_norm` is "folded", "frozen" or "",
+    the usual one (folded for inference, frozen for training). `rounding` is that of maps, `update_rounding` that of
+    parameters (stochastic by default: with nearest rounding an update below half a step is lost for ever; Gupta et
+    al., 2015). `seed` starts the chip's random bits. `trainable` names the parameters to train, all by default.
+    `skip` leaves out what costs no cycle where values are zero, by the density that calibration's samples show; cycles
+    then depend on values. `mapping` forces choices on layers.
     """
 
     train: bool = True
     learning_rate: float = 2.0**-6
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    micro_batch: int = 1
+    batch_norm: str = ""
     rounding: Rounding = Rounding.RND
     update_rounding: Rounding = Rounding.STOCHASTIC
     seed: int = 1
     headroom: Headroom = field(default_factory=Headroom)
+    trainable: tuple[str, ...] | None = None
+    skip: bool = False
+    mapping: Mapping = FREE
+
+    @property
+    def optimiser(self) -> Optimiser:
+        """What the options say of updates."""
+        return Optimiser(self.learning_rate, self.momentum, self.weight_decay, self.micro_batch)
 
 
 @dataclass
@@ -55,50 +79,48 @@ class Build:
     graph: Graph | None = None
     largest: dict[str, float] | None = None
     fractions: dict[str, int] | None = None
-    placements: dict[str, Placement] | None = None
-    regions: dict[str, Region] | None = None
+    kernels: Kernels | None = None
+    plan: Plan | None = None
     program: Program | None = None
     reports: dict[str, Report] | None = None
 
 
-def _forward(build: Build) -> None:
-    build.graph = forward(build.network)
+def _lowering(build: Build) -> None:
+    options = build.options
+    build.graph = lower(build.network, build.parameters, train=options.train, batch_norm=options.batch_norm)
 
 
 def _differentiation(build: Build) -> None:
     if build.options.train:
         assert build.graph
-        build.graph = differentiate(build.graph)
+        build.graph = differentiate(build.graph, build.options.optimiser, build.options.trainable)
 
 
-def _placement(build: Build) -> None:
+def _kernels(build: Build) -> None:
     assert build.graph
-    build.placements = place(build.graph, build.chip)
+    build.options.mapping.check(build.graph)
+    shares = densities(build.graph, build.calibration) if build.options.skip else None
+    build.kernels = Kernels(build.graph, build.chip, shares, build.options.mapping)
 
 
 def _calibration(build: Build) -> None:
     assert build.graph
-    rate = build.options.learning_rate if build.options.train else 0.0
-    build.largest = observe(build.graph, build.parameters, build.calibration, rate)
+    build.largest = observe(build.graph, build.calibration)
 
 
 def _formats(build: Build) -> None:
     assert build.graph and build.largest
-    build.fractions = fractions(build.graph, build.largest, build.chip, _rate(build), build.options.headroom)
+    build.fractions = fractions(build.graph, build.largest, build.chip, build.options.headroom)
 
 
-def _allocation(build: Build) -> None:
-    assert build.graph and build.placements and build.fractions
-    build.regions = allocate(build.graph, build.placements, build.fractions, build.chip)
+def _residency(build: Build) -> None:
+    assert build.graph and build.kernels and build.fractions
+    build.plan = reside(build.graph, build.kernels, build.chip, build.fractions)
 
 
 def _emission(build: Build) -> None:
-    assert build.graph and build.regions
-    numbers = Numbers(_rate(build), build.options.rounding, build.options.update_rounding)
-    graph, regions, chip = build.graph, build.regions, build.chip
-    parts = {INFER: emit(graph.operations[: graph.forward], graph, regions, chip, numbers)}
-    if build.options.train:
-        parts[TRAIN] = emit(graph.operations, graph, regions, chip, numbers)
+    assert build.plan
+    parts = {entry: _streams(build, steps) for entry, steps in build.plan.steps.items()}
     build.program = _assemble(build, parts)
     build.program.check()
 
@@ -109,12 +131,12 @@ def _reports(build: Build) -> None:
 
 
 PASSES: dict[str, Callable[[Build], None]] = {
-    "forward": _forward,
+    "lowering": _lowering,
     "differentiation": _differentiation,
-    "placement": _placement,
+    "kernels": _kernels,
     "calibration": _calibration,
     "formats": _formats,
-    "allocation": _allocation,
+    "residency": _residency,
     "emission": _emission,
     "report": _reports,
 }
@@ -127,61 +149,110 @@ def compile_network(
     calibration: Calibration,
     options: Options | None = None,
     stop_after: str = "report",
+    watch: Callable[[str], None] = lambda _: None,
 ) -> Build:
     """Compile a network for a chip; the program is in `.program`, its cost in `.reports`.
 
-    `parameters` are float arrays as `Network.shapes` names them. `stop_after` is a name in `PASSES`. Raises
-    `NetworkError` naming the node and the way out before anything is built.
+    `parameters` are float arrays as `Network.shapes` names them. `stop_after` is a name in `PASSES`; `watch` is called
+    with each pass's name before it begins. Raises `NetworkError` naming the node and the way out before anything is built.
     """
     if stop_after not in PASSES:
         raise NetworkError(f"stop_after must be one of {', '.join(PASSES)}, not {stop_after}")
     build = Build(network, chip, network.checked(parameters), calibration, options or Options())
-    if build.options.train:
-        rate_exponent(build.options.learning_rate)
     for name, run in PASSES.items():
+        watch(name)
         run(build)
         if name == stop_after:
             break
     return build
 
 
-def _rate(build: Build) -> int:
-    return rate_exponent(build.options.learning_rate) if build.options.train else 0
+@dataclass(frozen=True)
+class _Part:
+    """An entry's streams, and a label for every instruction but the HALTs."""
+
+    streams: Streams
+    labels: list[Step]
 
 
-def _assemble(build: Build, parts: dict[str, Streams]) -> Program:
+def _streams(build: Build, steps: list[Run | Move]) -> _Part:
+    issued: list[Issue] = []
+    labels: list[Step] = []
+    for step in steps:
+        instructions = issues(build, step)
+        issued += instructions
+        if isinstance(step, Move):
+            labels.append(Step(layer=step.layer, phase=step.phase))
+            continue
+        for left in reversed(range(len(instructions))):
+            macs = 0 if left else step.operation.macs
+            labels.append(Step(layer=step.operation.layer, phase=step.operation.phase, macs=macs))
+    return _Part(scheduled(issued, build.chip), labels)
+
+
+def issues(build: Build, step: Run | Move) -> list[Issue]:
+    """A step's instructions and who runs them, in order, without tokens."""
+    if isinstance(step, Move):
+        return [(Engine.DMA, step.transfer)]
+    return [(engine_of(step.operation), instruction) for instruction in _emitted(build, step)]
+
+
+def _emitted(build: Build, run: Run) -> list[Instruction]:
+    assert build.graph and build.kernels and build.fractions
+    options = build.options
+    rate = rate_exponent(options.learning_rate) if options.train else 0
+    numbers = Numbers(rate, options.rounding, options.update_rounding)
+    surroundings = build.graph, build.kernels, build.chip, numbers, build.fractions
+    on = Emitter(*surroundings, run.views, run.part, options.mapping)
+    return emit(run.operation, on)
+
+
+def _assemble(build: Build, parts: dict[str, _Part]) -> Program:
     """One program of all entries, their streams one after the other."""
-    assert build.graph and build.regions
-    all_streams = Streams.empty()
+    assert build.graph and build.plan
+    streams: dict[Engine, list[Instruction]] = {engine: [] for engine in ENGINES}
+    labels: dict[Engine, list[Step]] = {engine: [] for engine in ENGINES}
     entries = {}
     for name, part in parts.items():
-        start = {engine.name.lower(): len(stream) for engine, stream in all_streams.instructions.items()}
-        entries[name] = Entry(start=start)
-        for engine in Engine:
-            if engine in part.instructions:
-                all_streams.instructions[engine] += part.instructions[engine]
-                all_streams.steps[engine] += part.steps[engine]
-    graph, regions = build.graph, build.regions
+        entries[name] = Entry(start={engine.name.lower(): len(streams[engine]) for engine in ENGINES})
+        for engine in ENGINES:
+            streams[engine] += part.streams.instructions[engine]
+            origins = part.streams.origins[engine]
+            labels[engine] += [part.labels[origin] for origin in origins] + [Step(layer="end", phase="halt")]
+    homes, graph = build.plan.homes, build.graph
 
     def of(*roles: Role) -> dict[str, Region]:
-        return {name: regions[name] for name, tensor in graph.tensors.items() if tensor.role in roles}
+        return {name: homes[name] for name, tensor in graph.tensors.items() if tensor.role in roles and name in homes}
 
     return Program(
         chip=build.chip,
-        streams=all_streams.instructions,
-        steps=all_streams.steps,
+        streams=streams,
+        steps=labels,
         entries=entries,
-        image=_image(build, of(Role.WEIGHT, Role.BIAS)),
-        inputs=of(Role.INPUT, Role.LABEL),
-        outputs={"logits": regions[graph.logits]},
+        image=_image(build),
+        inputs=of(Role.INPUT, Role.LABEL, Role.TARGET),
+        outputs={"logits": homes[graph.logits]},
         parameters=of(Role.WEIGHT, Role.BIAS),
-        tensors=of(Role.ACTIVATION, Role.GRADIENT),
+        tensors=of(Role.ACTIVATION, Role.GRADIENT, Role.INDEX, Role.PARAMETER_GRADIENT, Role.STATE),
     )
 
 
-def _image(build: Build, regions: dict[str, Region]) -> Image:
-    image = Image.blank(build.chip, build.options.seed)
-    for name, region in regions.items():
-        integers = quantised(build.parameters[name], region.fraction, build.chip, name)
-        image.write(region, integers.reshape(region.shape), build.chip)
+def _image(build: Build) -> Image:
+    """First contents: parameters, states, and rows of constants."""
+    assert build.graph and build.plan and build.kernels and build.fractions
+    chip, graph = build.chip, build.graph
+    image = Image.blank(chip, build.options.seed, build.plan.external_words)
+    for name in build.kernels.names:
+        region = build.plan.homes[name]
+        if name in graph.tensors:
+            integers = quantised(graph.values[name], region.fraction, chip, name)
+            image.write(region, integers.reshape(region.shape), chip)
+    for operation in _with_rows(graph):
+        region = build.plan.homes[rows_name(operation)]
+        image.write(region, build.kernels.contents(operation, build.fractions).astype(np.int16), chip)
     return image
+
+
+def _with_rows(graph: Graph) -> list[Operation]:
+    kernels_own = [operation for operation in graph.operations if operation.factors or "MaxPool" in operation.operator]
+    return [operation for operation in kernels_own if not operation.operator.endswith("Gradient")]

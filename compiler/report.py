@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict
 
 from arch.chip import Chip
-from arch.counts import counted, map_words
-from arch.events import Event
-from arch.isa import Compute
+from arch.isa import Compute, Engine, Instruction
 from arch.layout import Region, Store
 from arch.program import Program
-from arch.timing import duration, schedule, writes_rows
-from arch.traversal import accesses
+from arch.timing import FETCH_CYCLES, Slot, duration, schedule
+from compiler.bounds import Bounds, limit_of
+from compiler.report_traffic import Traffic, traffic_of
 
-SCHEMA = 1
+SCHEMA = 2
 """Rises when a field changes its meaning or goes."""
-_TRAFFIC = {
-    "feature": (Event.FEATURE_READS, Event.FEATURE_WRITES),
-    "gradient": (Event.GRADIENT_READS, Event.GRADIENT_WRITES),
-    "weight": (Event.WEIGHT_READS, Event.WEIGHT_WRITES),
-}
-_SMALL_LOSS = 0.03
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Traffic(_Model):
-    """Words read from and written to a memory."""
-
-    reads: int
-    writes: int
 
 
 class Row(_Model):
@@ -42,7 +28,11 @@ class Row(_Model):
     layer: str
     phase: str
     modes: list[str]
+    instructions: int
     cycles: int
+    busy: int
+    waits: int
+    dma_busy: int
     macs: int
     ideal_cycles: float
     utilisation: float
@@ -72,28 +62,42 @@ class Report(_Model):
     entry: str
     clock_ns: float
     cycles: int
+    estimated: bool
     macs: int
     utilisation: float
     microseconds: float
+    dma_cycles: int
+    instructions: dict[str, int]
     rows: list[Row]
+    traffic: dict[str, Traffic]
     peak_bytes: dict[str, int]
     tensors: list[TensorRow]
 
 
+@dataclass
+class _Group:
+    """What belongs to one row: its instructions, cycles and multiply-accumulates."""
+
+    instructions: list[Instruction] = field(default_factory=list)
+    cycles: int = 0
+    busy: int = 0
+    waits: int = 0
+    dma_busy: int = 0
+    macs: int = 0
+
+
 def report(program: Program, entry: str, network: str = "") -> Report:
-    """The report of one entry; its rows' cycles sum to the entry's."""
+    """The report of one entry; its rows' cycles sum to the entry's. Cycles of skipping instructions skip nothing."""
     chip = program.chip
     streams = program.entry_streams(entry)
-    slots = schedule(streams, {engine: [duration(i, chip) for i in stream] for engine, stream in streams.items()})
-    groups: dict[tuple[str, str], list] = {}
-    before = 0
-    for slot in slots:
-        instruction = streams[slot.engine][slot.index]
-        step = program.steps[slot.engine][program.first(entry, slot.engine) + slot.index]
-        groups.setdefault((step.layer, step.phase), []).append((instruction, slot.last - before, step.macs))
-        before = slot.last
-    rows = [_row(layer, phase, items, chip) for (layer, phase), items in groups.items()]
-    macs = sum(row.macs for row in rows)
+    lengths: dict[Engine, list[int]] = {
+        engine: [duration(item, chip) for item in stream] for engine, stream in streams.items()
+    }
+    slots = schedule(streams, lengths)
+    groups = _grouped(program, entry, slots, streams)
+    rows = [_row(layer, phase, group, chip) for (layer, phase), group in groups.items()]
+    macs, cycles = sum(row.macs for row in rows), slots[-1].last
+    everything = [item for stream in streams.values() for item in stream]
     return Report(
         schema_version=SCHEMA,
         network=network,
@@ -101,66 +105,71 @@ def report(program: Program, entry: str, network: str = "") -> Report:
         fingerprint=chip.fingerprint,
         entry=entry,
         clock_ns=chip.clock_ns,
-        cycles=before,
+        cycles=cycles,
+        estimated=any(isinstance(item, Compute) and item.skip for item in everything),
         macs=macs,
-        utilisation=macs / (chip.multipliers * before) if before else 0.0,
-        microseconds=before * chip.clock_ns / 1000,
+        utilisation=macs / (chip.multipliers * cycles) if cycles else 0.0,
+        microseconds=cycles * chip.clock_ns / 1000,
+        dma_cycles=sum(lengths[Engine.DMA]),
+        instructions={engine.name.lower(): len(stream) for engine, stream in streams.items()},
         rows=rows,
+        traffic=traffic_of(everything, chip)[0],
         peak_bytes=_peaks(program),
         tensors=[_tensor(region, chip) for region in _unique(program)],
     )
 
 
-def _row(layer: str, phase: str, items: list, chip: Chip) -> Row:
-    events: Counter[Event] = Counter()
-    for instruction, _, _ in items:
-        events.update(counted(instruction, chip))
-    cycles = sum(item[1] for item in items)
-    macs = sum(item[2] for item in items)
-    computes = [item[0] for item in items if isinstance(item[0], Compute)]
-    ideal = macs / chip.multipliers
+def _grouped(
+    program: Program, entry: str, slots: list[Slot], streams: dict[Engine, list[Instruction]]
+) -> dict[tuple[str, str], _Group]:
+    """Cycles from a retirement of the array or the vector engine to the next belong to the later one's row.
+
+    What the DMA alone does at the end belongs to its own row; a transfer's own cycles are `dma_busy` of its row.
+    """
+    groups: dict[tuple[str, str], _Group] = {}
+    before = 0
+    free = dict.fromkeys(Engine, 0)
+    for slot in slots:
+        step = program.steps[slot.engine][program.first(entry, slot.engine) + slot.index]
+        group = groups.setdefault((step.layer, step.phase), _Group())
+        group.instructions.append(streams[slot.engine][slot.index])
+        length = slot.last - slot.first + 1
+        if slot.engine == Engine.DMA:
+            group.dma_busy += length
+        else:
+            group.cycles += slot.last - before
+            group.busy += length
+            if streams[slot.engine][slot.index].wait >> Engine.DMA & 1:
+                group.waits += max(0, slot.first - 1 - FETCH_CYCLES - free[slot.engine])
+            group.macs += step.macs
+            before = slot.last
+        free[slot.engine] = slot.last
+    if slots and slots[-1].last > before:
+        groups.setdefault(("end", "halt"), _Group()).cycles += slots[-1].last - before
+    return groups
+
+
+def _row(layer: str, phase: str, group: _Group, chip: Chip) -> Row:
+    ideal = group.macs / chip.multipliers
+    computes = [item for item in group.instructions if isinstance(item, Compute)]
+    traffic, window_words = traffic_of(group.instructions, chip)
+    bounds = Bounds.of(computes, group.cycles, group.waits, ideal, chip)
     return Row(
         layer=layer,
         phase=phase,
-        modes=[compute.moving.name + "x" + compute.stationary.name for compute in computes],
-        cycles=cycles,
-        macs=macs,
+        modes=sorted({item.moving.name + "x" + item.stationary.name for item in computes}),
+        instructions=len(group.instructions),
+        cycles=group.cycles,
+        busy=group.busy,
+        waits=group.waits,
+        dma_busy=group.dma_busy,
+        macs=group.macs,
         ideal_cycles=round(ideal, 1),
-        utilisation=round(ideal / cycles, 4) if cycles else 0.0,
-        limited_by=_limit(computes, cycles, ideal, events[Event.STEPS], chip),
-        window_words=events[Event.WINDOW_WORDS],
-        traffic={name: Traffic(reads=events[r], writes=events[w]) for name, (r, w) in _TRAFFIC.items()},
+        utilisation=round(ideal / group.cycles, 4) if group.cycles else 0.0,
+        limited_by=limit_of(bounds),
+        window_words=window_words,
+        traffic=traffic,
     )
-
-
-def _limit(computes: list[Compute], cycles: int, ideal: float, steps: int, chip: Chip) -> str:
-    """What most of the cycles beyond the ideal are lost to."""
-    if not ideal:
-        return "overhead"
-    idle, waiting = steps - ideal, cycles - steps
-    if max(idle, waiting) <= _SMALL_LOSS * cycles:
-        return "multipliers"
-    if idle >= waiting:
-        return "idle multipliers"
-    ports = {"weight port": _row_cycles(computes, chip), "feature port": _map_cycles(computes, chip)}
-    busiest = max(ports, key=lambda name: ports[name])
-    return busiest if ports[busiest] > steps else "fill"
-
-
-def _row_cycles(computes: list[Compute], chip: Chip) -> int:
-    """Cycles in which the weight memory's port reads or writes rows."""
-    events = sum((counted(item, chip) for item in computes), Counter[Event]())
-    return (events[Event.WEIGHT_READS] + events[Event.WEIGHT_WRITES]) // chip.taps * chip.row_beats
-
-
-def _map_cycles(computes: list[Compute], chip: Chip) -> int:
-    """Cycles in which the memory that windows or blocks are read from is taken, by their accesses or by writes."""
-    total = 0
-    for item in computes:
-        total += sum(map(len, accesses(item, chip)))
-        if not writes_rows(item) and item.target_space == item.source_space:
-            total += map_words(item, chip)
-    return total
 
 
 def _unique(program: Program) -> list[Region]:

@@ -18,3 +18,21 @@ def reference_network() -> Network:
     """
     net = Network("reference", (3, 32, 32))
     return net.conv(8).relu().conv(8).relu().dense(10).softmax_cross_entropy()
+
+
+def resnet8_network() -> Network:
+    """MLPerf Tiny's image classifier: three residual stacks of 16, 32 and 64 filters on 32 x 32 colour images.
+
+    The network of the PyTorch module `tinycl.mlperf.mlperf_network("resnet8")`, and a loss.
+    """
+    net = Network("resnet8", (3, 32, 32)).conv(16, bias=True, name="conv").batch_norm(name="bn").relu(name="relu")
+    for stack, (filters, stride) in enumerate(((16, 1), (32, 2), (64, 2)), 1):
+        name, source = f"stack{stack}", net.last
+        net.conv(filters, stride=stride, bias=True, name=f"{name}.conv1").batch_norm(name=f"{name}.bn1")
+        net.relu(name=f"{name}.relu1").conv(filters, bias=True, name=f"{name}.conv2").batch_norm(name=f"{name}.bn2")
+        if stride > 1:
+            net.conv(filters, 1, stride=stride, bias=True, name=f"{name}.shortcut", after=source)
+            source = net.last
+        net.add(f"{name}.bn2", source, name=f"{name}.add").relu(name=f"{name}.relu2")
+    net.average_pool(8, name="pool").flatten(name="flatten").dense(10, bias=True, name="fc")
+    return net.softmax_cross_entropy()

@@ -1,0 +1,213 @@
+"""Bands of rows: maps that are too large pass by through buffers, from and to the external memory, or never leave the
+chip because the operations that make and read them run in turn, band after band."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import combinations
+
+from arch.layout import Store
+from compiler.chunks import Chunk, cut_weight, cuts, move_chunk
+from compiler.graph import Operation
+from compiler.memory import Memory, Unfit, buffer_name
+from compiler.needs import can_band, source_rows
+from compiler.plan import Run
+from compiler.rows import overwritten
+from compiler.views import MapView, RowView
+from compiler.working_sets import STORES, Places, WorkingSet, counted
+
+LONGEST = 4
+"""The most operations that run in turn."""
+_COUNTS = (4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024)
+"""How many bands of a map are tried."""
+
+Band = tuple[int, int]
+"""Rows: the first, how many."""
+
+
+class Bands(WorkingSet):
+    """Operations, each reading what the one before makes, run in bands of the last one's rows.
+
+    A parameter's gradient is summed over bands of the output's gradient, rounded after each.
+    """
+
+    weight = ""
+    chunks: Sequence[Chunk] = ()
+    """A row tensor that passes by in every band, and how it is cut."""
+
+    def possible(self, memory: Memory) -> bool:
+        """Whether bands exist, and all but the last map that is made are read by the next operation alone."""
+        if self.sums:
+            return len(self.operations) == 1
+        if not all(can_band(operation) for operation in self.operations):
+            return False
+        first = self.last + 1 - len(self.operations)
+        return all(
+            memory.uses[name] == [first + k, first + k + 1] and name in self.operations[k + 1].inputs
+            for k, name in enumerate(self.inner)
+        )
+
+    def run(self, memory: Memory, places: Places) -> None:
+        """Run with as few maps passing by as can be, and the weight too if it must. Raises `Unfit`."""
+        failure = Unfit(self.banded, STORES[places[self.banded]], 1)
+        for weight, chunks in self._weights(memory):
+            self.weight, self.chunks = weight, chunks
+            try:
+                self._stream(memory, places)
+            except Unfit as unfit:
+                failure = unfit
+            else:
+                return
+        raise failure
+
+    def _weights(self, memory: Memory) -> Iterator[tuple[str, list[Chunk]]]:
+        """What passes by of the weight: nothing, or chunks of an eighth of the weight memory, or the smallest."""
+        yield "", []
+        weight = cut_weight(self, memory) if len(self.operations) == 1 else ""
+        chunks: list[Chunk] = []
+        for chunks in cuts(self, weight) if weight else ():
+            if max(chunk.stop - chunk.start for chunk in chunks) * 8 <= memory.chip.weight_rows:
+                break
+        if chunks:
+            yield weight, chunks
+
+    def _stream(self, memory: Memory, places: Places) -> None:
+        able = [name for name in self.maps if name not in self.inner and name not in memory.fixed]
+        able = [name for name in able if self.tensors.layouts[name].banded]
+        failure = Unfit(self.banded, STORES[places[self.banded]], 1)
+        for count in range(len(able) + 1):
+            done: list[Memory] = []
+            for streamed in combinations(able, count) if count or self.inner else ():
+                trial = memory.copy()
+                try:
+                    self._banded(trial, places, streamed)
+                except Unfit as unfit:
+                    failure = unfit
+                else:
+                    done.append(trial)
+            if done:
+                memory.adopt(min(done, key=lambda trial: trial.cost))
+                return
+        raise failure
+
+    def _banded(self, memory: Memory, places: Places, streamed: Sequence[str]) -> None:
+        self.settle(memory, places, streamed)
+        self.bring_rows(memory, self.weight)
+        failure = Unfit(self.banded, STORES[places[self.banded]], 1)
+        for buffers in (2, 1):
+            for count in _COUNTS:
+                if count >= 2 * self.height:
+                    break
+                trial = memory.copy()
+                try:
+                    self._pass(trial, places, streamed, -(-self.height // count), buffers)
+                except Unfit as unfit:
+                    failure = unfit
+                    continue
+                memory.adopt(trial)
+                memory.cost += sum(memory.sizes[name] for name in streamed if memory.next_use(name) is not None)
+                self.finish(memory)
+                return
+        raise failure
+
+    def _pass(self, memory: Memory, places: Places, streamed: Sequence[str], rows: int, buffers: int) -> None:
+        """Band after band; maps that pass by have `buffers`, for transfers beside the array's work."""
+        bands = [(first, min(rows, self.height - first)) for first in range(0, self.height, rows)]
+        needed = [self._rows(band) for band in bands]
+        layouts = self.tensors.layouts
+        counts = dict.fromkeys(self.inner, 1) | dict.fromkeys(streamed, min(buffers, len(bands)))
+        names = {name: [buffer_name(name, k) for k in range(count)] for name, count in counts.items()}
+        locked = {*self.locked, *(buffer for some in names.values() for buffer in some)}
+        if self.chunks:
+            names[self.weight] = [buffer_name(self.weight, k) for k in range(2)]
+            for buffer in names[self.weight]:
+                most = max(chunk.stop - chunk.start for chunk in self.chunks)
+                memory.place(buffer, Store.WEIGHT, most, {*self.locked, *names[self.weight]})
+        for name, some in names.items():
+            if name == self.weight:
+                continue
+            words = max(layouts[name].row_words(band[name][1]) for band in needed)
+            for buffer in some:
+                memory.place(buffer, STORES[places[name]], words, locked)
+        for number, band in enumerate(needed):
+            bases = {name: memory.base(some[number % len(some)]) for name, some in names.items()}
+            for name in streamed:
+                if name != self.output:
+                    self._move(memory, name, STORES[places[name]], bases[name], band[name], False)
+            for operation in self.operations:
+                views = self._views(memory, operation, places, bases, band)
+                part = replace(operation, accumulate=True) if self._adds(number) else operation
+                self._run(memory, part, views, number == len(bands) - 1)
+            if self.output in streamed:
+                self._move(
+                    memory, self.output, STORES[places[self.output]], bases[self.output], band[self.output], True
+                )
+        if self.output in streamed:
+            memory.valid.add(self.output)
+        for some in names.values():
+            for buffer in some:
+                memory.give(buffer)
+        memory.cost += self._repeated(needed)
+
+    def _run(self, memory: Memory, operation: Operation, views: dict[str, MapView | RowView], last: bool) -> None:
+        """A band of an operation, with all of its weight or chunk after chunk of it."""
+        if not self.chunks:
+            memory.steps.append(Run(counted(operation, last), views))
+        for number, chunk in enumerate(self.chunks):
+            base = memory.base(buffer_name(self.weight, number % 2))
+            if not overwritten(operation, self.weight):
+                move_chunk(memory, self.weight, chunk, base, False)
+            seen = views | {self.weight: RowView(base, chunk.first, chunk.groups, self.fraction(self.weight))}
+            memory.steps.append(Run(counted(operation, last and number == len(self.chunks) - 1), seen, chunk.part))
+            if operation.output == self.weight:
+                move_chunk(memory, self.weight, chunk, base, True)
+
+    def _adds(self, number: int) -> bool:
+        """Whether band `number` of a gradient is to be added to what the bands before made."""
+        return self.sums and number > 0 and not self.operation.update
+
+    def _cut(self, operation: Operation) -> str:
+        return self.banded if self.sums else operation.output
+
+    def _rows(self, band: Band) -> dict[str, Band]:
+        """The rows of every map that a band of the last output needs."""
+        rows: dict[str, Band] = {self.banded: band}
+        for operation in reversed(self.operations):
+            there = rows[self._cut(operation)]
+            for name in self.tensors.maps(operation):
+                if name == self._cut(operation):
+                    continue
+                some = source_rows(operation, self.tensors.graph, *there) if name in operation.inputs else there
+                first, stop = some[0], some[0] + some[1]
+                if name in rows:
+                    first, stop = min(first, rows[name][0]), max(stop, sum(rows[name]))
+                rows[name] = first, stop - first
+        return rows
+
+    def _repeated(self, needed: list[dict[str, Band]]) -> float:
+        """What is computed again where bands overlap, as the words that could be moved meanwhile."""
+        cost = 0.0
+        for operation in self.operations[:-1]:
+            height = self.tensors.layouts[operation.output].height
+            again = sum(band[operation.output][1] for band in needed) - height
+            chip = self.tensors.kernels.chip
+            cost += max(0, again) * operation.macs / height / chip.multipliers / max(1, chip.external_beats)
+        return cost
+
+    def _views(
+        self, memory: Memory, operation: Operation, places: Places, bases: dict[str, int], band: dict[str, Band]
+    ) -> dict[str, MapView | RowView]:
+        views = self.row_views(memory, operation)
+        for name in self.tensors.maps(operation):
+            layout = self.tensors.layouts[name]
+            first, count = band[name]
+            if name in bases:
+                views[name] = layout.view(places[name], bases[name], first, count)
+            else:
+                views[name] = layout.view(places[name], memory.base(name) + first * layout.pitch, first, count)
+        return views
+
+    def _move(self, memory: Memory, name: str, store: Store, base: int, band: Band, outward: bool) -> None:
+        layout = self.tensors.layouts[name]
+        memory.move(name, store, range(base, base + layout.row_words(band[1])), band[0] * layout.pitch, outward)

@@ -1,0 +1,115 @@
+"""Chunks of weights: rows that are too many come, and go if they are changed, some outer groups after the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from arch.layout import Store
+from compiler.graph import Operator
+from compiler.memory import Memory, Unfit, buffer_name
+from compiler.needs import outer_groups
+from compiler.plan import Run
+from compiler.rows import overwritten
+from compiler.views import RowView
+from compiler.working_sets import Places, WorkingSet, counted
+
+_COUNTS = (8, 12, 16, 32, 64, 128, 256, 512, 1024)
+"""How many chunks of a weight are tried."""
+
+
+class Chunk(NamedTuple):
+    """Rows `start` ... `stop`-1 of a weight: outer groups from `first`; of a piece of a product, blocks `part`."""
+
+    first: int
+    groups: int
+    start: int
+    stop: int
+    part: tuple[int, int] | None = None
+
+
+class Chunks(WorkingSet):
+    """An operation whose weight passes by, its maps whole."""
+
+    def run(self, memory: Memory, places: Places) -> None:
+        """Run with the largest chunks that fit. Raises `Unfit`."""
+        name = cut_weight(self, memory)
+        if not name:
+            raise Unfit(self.operation.weight or self.operation.output, Store.WEIGHT, 1)
+        self.settle(memory, places, ())
+        self.bring_rows(memory, name)
+        failure = Unfit(name, Store.WEIGHT, 1)
+        for chunks in cuts(self, name):
+            trial = memory.copy()
+            try:
+                self._pass(trial, name, chunks)
+            except Unfit as unfit:
+                failure = unfit
+                continue
+            memory.adopt(trial)
+            self.finish(memory)
+            return
+        raise failure
+
+    def _pass(self, memory: Memory, name: str, chunks: list[Chunk]) -> None:
+        """Chunk after chunk through as many buffers as there is room for, at least two."""
+        rows = max(chunk.stop - chunk.start for chunk in chunks)
+        buffers: list[str] = []
+        while len(buffers) < len(chunks):
+            buffer = buffer_name(name, len(buffers))
+            if len(buffers) >= 2 and memory.rooms[Store.WEIGHT].fit(rows) is None:
+                break
+            memory.place(buffer, Store.WEIGHT, rows, {*self.locked, *buffers})
+            buffers.append(buffer)
+        shared = self.map_views(memory) | self.row_views(memory, self.operation)
+        for number, chunk in enumerate(chunks):
+            base = memory.base(buffers[number % len(buffers)])
+            if not overwritten(self.operation, name):
+                move_chunk(memory, name, chunk, base, False)
+            views = shared | {name: RowView(base, chunk.first, chunk.groups, self.fraction(name))}
+            memory.steps.append(Run(counted(self.operation, number == len(chunks) - 1), views, chunk.part))
+            if self.operation.output == name:
+                move_chunk(memory, name, chunk, base, True)
+        for buffer in buffers:
+            memory.give(buffer)
+
+
+def cut_weight(work: WorkingSet, memory: Memory) -> str:
+    """The row tensor of an operation that can pass by in chunks; "" if there is none."""
+    operation = work.operation
+    name = operation.output if operation.output in work.units else operation.weight
+    alone = name in work.units and len(work.tensors.units[name].offsets) == 1
+    return name if alone and name not in memory.fixed else ""
+
+
+def cuts(work: WorkingSet, name: str) -> Iterator[list[Chunk]]:
+    """Ways to cut a weight, larger chunks first."""
+    operation, tensors = work.operation, work.tensors
+    groups, layout = outer_groups(operation, tensors.kernels), tensors.kernels.layout(name)
+    for count in _COUNTS:
+        size = -(-groups // count)
+        starts = range(0, groups, size)
+        yield [Chunk(g, min(size, groups - g), layout.start(g), layout.start(min(g + size, groups))) for g in starts]
+        if size == 1:
+            break
+    if operation.operator == Operator.GEMM and tensors.layouts[operation.inputs[0]].is_line:
+        for count in _COUNTS:
+            yield [piece for group in range(groups) for piece in _pieces(work, name, group, count)]
+
+
+def _pieces(work: WorkingSet, name: str, group: int, count: int) -> Iterator[Chunk]:
+    """A part of a matrix product, cut into blocks of T input words: every block has a row for each output."""
+    layout, chip = work.tensors.kernels.layout(name), work.tensors.kernels.chip
+    start, stop = layout.start(group), layout.start(group + 1)
+    outputs = min(layout.shape[0] - group * chip.multipliers, chip.multipliers)
+    blocks = (stop - start) // outputs
+    size = -(-blocks // count)
+    for first in range(0, blocks, size):
+        last = min(first + size, blocks)
+        yield Chunk(group, 1, start + first * outputs, start + last * outputs, (first, last))
+
+
+def move_chunk(memory: Memory, name: str, chunk: Chunk, base: int, outward: bool) -> None:
+    """Transfers of a chunk that stands at row `base`."""
+    rows = range(base, base + chunk.stop - chunk.start)
+    memory.move(name, Store.WEIGHT, rows, chunk.start * memory.chip.taps, outward)

@@ -1,0 +1,203 @@
+"""Convolutions and poolings by constant kernels, forward: windows where they fit, pixels everywhere else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from arch.isa import Compute, Instruction, Traversal, mode_fields
+from arch.layout import Kind
+from arch.timing import FETCH_CYCLES, duration
+from compiler import walks
+from compiler.emitter import WALKS, Emitter
+from compiler.graph import Operation, Operator
+from compiler.kernels import Rows
+from compiler.nodes import NetworkError
+from compiler.views import MapView
+from compiler.walks import Tile
+
+_WINDOW = {Kind.FILTERS: "convolution", Kind.CHANNELS: "convolution_by_channel", Kind.LANES: "depthwise"}
+_PIXELS = {Kind.FILTERS: "pixelwise", Kind.CHANNELS: "pixelwise_by_channel", Kind.LANES: "pixelwise_by_lane"}
+
+
+def conv(operation: Operation, on: Emitter) -> Iterator[Instruction]:
+    """Conv: for outer groups that share a bias register, tiles whose partial sums fit the accumulators."""
+    layout = on.layout(operation.weight)
+    view = on.rows(operation.weight)
+    for part in range(layout.cut.groups):
+        per_part = layout.outer // layout.cut.groups
+        first, stop = max(part * per_part, view.first), min((part + 1) * per_part, view.first + view.groups)
+        for group, count in on.chunks(operation, first, stop):
+            yield from on.load_bias(operation, group)
+            yield from _Forward(operation, on, layout, part).run(group, count)
+
+
+def square(name: str, pair: tuple[int, int], operation: Operation) -> int:
+    """The one number of a stride or dilation. Raises `NetworkError` if its sides differ."""
+    if pair[0] != pair[1]:
+        raise NetworkError(f"{operation.layer}: {name} must be equal along height and width, not {pair}")
+    return pair[0]
+
+
+def windows_fit(operation: Operation, on: Emitter, view: MapView, pads: tuple[int, int]) -> bool:
+    """Whether the chip's windows serve a convolution of these pads over a view."""
+    side = on.chip.kernel
+    if on.mapping.of(operation.layer).walk == "pixels":
+        return False
+    plain = operation.kernel == (side, side) and operation.stride == (1, 1) and operation.dilation == (1, 1)
+    return plain and max(pads) < side and min(pads) >= 0 and (view.height == 1 or view.pitch % side == 1)
+
+
+def on_scatter(operation: Operation, on: Emitter) -> bool:
+    """Whether the forward pass scatters: its kernels are laid out for it, and zeros of its input are left out."""
+    return operation.weight in on.kernels.scattering and operation.operator == Operator.CONV
+
+
+class _Forward:
+    def __init__(self, operation: Operation, on: Emitter, layout: Rows, part: int):
+        self.operation, self.on, self.layout = operation, on, layout
+        self.x, self.y = on.map(operation.inputs[0]), on.map(operation.output)
+        self.mask = on.map(operation.mask) if operation.mask else None
+        shape = layout.shape
+        self.by_lane = layout.kind == Kind.LANES
+        self.planes = 1 if self.by_lane else on.chip.words(layout.inputs)
+        self.first_plane = part * self.planes
+        self.inner = self.planes // layout.cut.depth
+        self.chunk = min(layout.cut.chunk, shape[2])
+        self.chunks = -(-shape[2] // self.chunk)
+        held = shape[0] // layout.cut.groups if layout.kind == Kind.FILTERS else layout.inputs
+        self.iterations = 1 if self.by_lane else min(on.chip.lanes, held)
+        fraction = on.fractions[operation.inputs[0]] + on.fractions[operation.weight]
+        self.numbers = on.map_numbers(operation, fraction)
+        self.choice = on.mapping.of(operation.layer)
+        self.window = self.chunks == 1 and windows_fit(operation, on, self.x, operation.pads)
+        if self.choice.walk == "window" and not self.window:
+            raise NetworkError(
+                f"mapping: {operation.layer} cannot be walked in windows on chip {on.chip.name}: they serve "
+                f"{on.chip.kernel} x {on.chip.kernel} kernels of stride and dilation 1 and padding below "
+                f"{on.chip.kernel}; choose pixels"
+            )
+
+    def run(self, group: int, count: int) -> Iterator[Instruction]:
+        if on_scatter(self.operation, self.on):
+            yield from self._scatters()
+            return
+        if self.window and self.choice.walk is None:
+            self.window = self._cycles(True, group, count) <= self._cycles(False, group, count)
+        for tile in self._tiles():
+            if self.chunks == 1:
+                yield self._compute(tile, group, count, 0)
+                continue
+            for outer in range(group, group + count):
+                for chunk in range(self.chunks):
+                    partial = {"keep": int(chunk > 0), "hold": int(chunk < self.chunks - 1)}
+                    yield self._compute(tile, outer, 1, chunk, **partial)
+
+    def _cycles(self, window: bool, group: int, count: int) -> int:
+        """What a walk of the map takes, windows or pixels."""
+        self.window = window
+        tiles = Counter((tile.height, tile.width) for tile in self._tiles())
+        firsts = {(tile.height, tile.width): tile for tile in reversed(list(self._tiles()))}
+        return sum(
+            number * (duration(self._compute(firsts[shape], group, count, 0), self.on.chip) + FETCH_CYCLES)
+            for shape, number in tiles.items()
+        )
+
+    def _scatters(self) -> Iterator[Instruction]:
+        """Strips of columns whose outputs have an accumulator each; inputs between strips are met twice."""
+        side, pads = self.on.chip.kernel, self.operation.pads
+        whole = walks.whole(self.y)
+        most = self.on.chip.accumulator_banks * side - 2 * (side - 1)
+        strips = -(-whole.width // most)
+        width = -(-whole.width // strips)
+        for left in range(0, whole.width, width):
+            stop = min(left + width, whole.width)
+            first = max(left - pads[1], 0)
+            walk = {"height": whole.height + side - 1 - pads[0], "width": stop - pads[1] + side - 1 - first}
+            tile = Tile(whole.top, left, whole.height, stop - left)
+            pixels = walks.pixels(self.x, Tile(0, first, self.x.height, self.x.width - first))
+            mask = walks.mask(self.mask, tile)
+            fields: dict[str, Any] = pixels | walks.target(self.y, tile) | mask | self.numbers | walk
+            yield Compute(
+                **mode_fields("scatter"),
+                traversal=Traversal.RASTER,
+                iterations=self.iterations,
+                source_height=self.x.height,
+                source_width=self.x.width - first,
+                pad_top=side - 1 - pads[0],
+                pad_left=left - pads[1] + side - 1 - first,
+                row=self.on.start(self.operation.weight, 0),
+                reload=1,
+                rotate=int(self.layout.cut.rotated),
+                skip=1,
+                **fields,
+            )
+
+    def _tiles(self) -> Iterator[Tile]:
+        tile = walks.whole(self.y)
+        partial = self.inner * self.chunks > 1
+        if self.choice.tile:
+            yield from walks.given_tiles(tile, self.choice.tile, partial, self.window, self.operation.layer, self.on.chip)
+        elif not partial:
+            yield tile
+        elif self.window:
+            yield from walks.window_tiles(tile, self.on.chip)
+        else:
+            steps = self.inner * self.iterations * self.layout.cut.depth * self.operation.kernel[1] * self.chunk
+            yield from walks.block_tiles(tile, self.on.chip, steps)
+
+    def _compute(self, tile: Tile, group: int, count: int, chunk: int, **partial: int) -> Compute:
+        operation, on = self.operation, self.on
+        rows = self.chunks * self.iterations
+        fields: dict[str, Any] = {
+            "iterations": self.iterations,
+            "outer": count,
+            "inner": self.inner,
+            "row": on.start(operation.weight, group) + chunk * self.iterations,
+            "row_outer": self.inner * rows,
+            "row_inner": rows,
+            "reload": 1,
+            "rotate": int(self.layout.cut.rotated),
+            "bias_word": group % on.chip.taps if operation.bias else 0,
+            **walks.target(self.y, tile, group),
+            **walks.mask(self.mask, tile, group),
+            **self.numbers,
+            **partial,
+        }
+        plane = group if self.by_lane else self.first_plane
+        return Compute(**(self._windows(tile, plane) if self.window else self._pixels(tile, plane, chunk)) | fields)
+
+    def _windows(self, tile: Tile, plane: int) -> dict[str, Any]:
+        pads = self.operation.pads
+        return {
+            **mode_fields(_WINDOW[self.layout.kind]),
+            "traversal": WALKS[self.on.chip.traversal],
+            "source_group": self.x.plane,
+            **walks.source(self.x, tile.top - pads[0], tile.left - pads[1], plane),
+        }
+
+    def _pixels(self, tile: Tile, plane: int, chunk: int) -> dict[str, Any]:
+        operation, depth = self.operation, self.layout.cut.depth
+        stride, dilation = (
+            square("stride", operation.stride, operation),
+            square("dilation", operation.dilation, operation),
+        )
+        below = chunk * self.chunk
+        top = tile.top * stride - operation.pads[0] + below * dilation
+        left = tile.left * stride - operation.pads[1]
+        columns = operation.kernel[1]
+        return {
+            **mode_fields(_PIXELS[self.layout.kind]),
+            "traversal": Traversal.PIXELS,
+            "step": stride,
+            "dilation": dilation,
+            "kernel_height": min(self.chunk, operation.kernel[0] - below),
+            "kernel_width": depth if depth > 1 else columns,
+            "planes": int(depth > 1),
+            "tap_row": columns,
+            "tap_column": 1,
+            "source_plane": self.x.plane if depth > 1 else 0,
+            "source_group": self.x.plane * depth,
+            **walks.source(self.x, top, left, plane),
+        }

@@ -1,0 +1,266 @@
+"""Sums of maps, channel routes, poolings and broadcasts: pixels lane by lane, with constants from their own rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from arch.isa import Compute, Instruction, Traversal, mode_fields
+from compiler import walks
+from compiler.emission_backward import phase_tiles, taps_of, zeros
+from compiler.emission_conv import square
+from compiler.emitter import MOST_OUTER, Emitter
+from compiler.graph import Operation, Operator
+from compiler.kernels import RoutedBlock, rows_name
+from compiler.nodes import NetworkError
+from compiler.views import MapView
+from compiler.walks import Tile
+
+
+def _by_lane(mode: str = "pixelwise_by_lane") -> dict[str, Any]:
+    return {**mode_fields(mode), "traversal": Traversal.PIXELS, "reload": 1}
+
+
+def combine(operation: Operation, on: Emitter) -> Iterator[Instruction]:
+    """A weighted sum of maps: two that lie alike in one instruction, others one after the other."""
+    y = on.map(operation.output)
+    views = [on.map(name) for name in operation.inputs]
+    mask = on.map(operation.mask) if operation.mask else None
+    numbers = on.map_numbers(operation, _sum_fraction(operation, on))
+    layout, row = on.layout(rows_name(operation)), on.rows(rows_name(operation)).row
+    per_plane = int(layout.count > 1)
+    planes = on.chip.words(y.channels)
+    together = len(views) == 1 or (len(views) == 2 and _alike(*views))
+    if together and not per_plane and not operation.bias:
+        flat = _flattened([*views, y] + ([mask] if mask else []), on)
+        if flat:
+            views, y, mask, planes = flat[: len(views)], flat[len(views)], flat[-1] if mask else None, 1
+    top, left = operation.crop
+    for plane, count in on.chunks(operation, 0, planes):
+        yield from on.load_bias(operation, plane)
+        shared = {
+            **_by_lane(),
+            "row_outer": per_plane,
+            "bias_word": plane % on.chip.taps if operation.bias else 0,
+            **numbers,
+        }
+        whole = walks.whole(y)
+        if together:
+            pair = sorted(views, key=lambda view: view.base)
+            source = pair[0]
+            yield Compute(
+                **shared,
+                row=row + plane * per_plane,
+                outer=count,
+                kernel_width=len(views),
+                planes=int(len(views) > 1),
+                tap=int(source is not views[0]),
+                tap_column=1,
+                source_plane=pair[-1].base - source.base,
+                source_group=source.plane,
+                **walks.source(source, whole.top + top, left, plane),
+                **walks.target(y, whole, plane),
+                **walks.mask(mask, whole, plane),
+            )
+            continue
+        for one in range(plane, plane + count):
+            shared["bias_word"] = one % on.chip.taps if operation.bias else 0
+            for tile in walks.block_tiles(whole, on.chip, 1):
+                for k, view in enumerate(views):
+                    yield Compute(
+                        **shared,
+                        row=row + one * per_plane,
+                        tap=k,
+                        keep=int(k > 0),
+                        hold=int(k < len(views) - 1),
+                        **walks.source(view, tile.top + top, tile.left + left, one),
+                        **walks.target(y, tile, one),
+                        **walks.mask(mask, tile, one),
+                    )
+
+
+def _sum_fraction(operation: Operation, on: Emitter) -> int:
+    return on.fractions[operation.inputs[0]] + on.fractions[operation.factors[0]]
+
+
+def _alike(one: MapView, other: MapView) -> bool:
+    """Whether two maps lie in one memory with the same rows, pitch and planes."""
+    return len({(v.space, v.pitch, v.plane, v.first, v.height, v.first_plane) for v in (one, other)}) == 1
+
+
+def _flattened(views: list[MapView], on: Emitter) -> list[MapView] | None:
+    """Vectors as maps of one plane, whose words are its columns; None for maps."""
+    if any(view.full_height * view.width != 1 for view in views):
+        return None
+    words = on.chip.words(views[0].channels)
+    return [replace(view, width=words, pitch=words, plane=words, channels=on.chip.lanes) for view in views]
+
+
+def channel_map(operation: Operation, on: Emitter) -> Iterator[Instruction]:
+    """Channels from here to there: planes lane by lane, or by a 1 x 1 convolution with constants 0 and 1."""
+    y = on.map(operation.output)
+    terms: list[list[_Route]] = [[] for _ in range(on.chip.words(y.channels))]
+    for name, blocks in zip(operation.inputs, on.kernels.routed_blocks(operation), strict=True):
+        for block in blocks:
+            terms[block.target].append(_Route(name, block))
+    plane = 0
+    while plane < len(terms):
+        count = 1
+        while plane + count < len(terms) and count < MOST_OUTER and _follows(terms[plane], terms[plane + count], count):
+            count += 1
+        if terms[plane]:
+            yield from _routed(operation, on, plane, count, terms[plane])
+        else:
+            yield from zeros(y, walks.whole(y), 1, range(plane, plane + count), on)
+        plane += count
+
+
+class _Route(NamedTuple):
+    """A block of routes of one input."""
+
+    name: str
+    block: RoutedBlock
+
+
+def _follows(first: list[_Route], later: list[_Route], distance: int) -> bool:
+    """Whether the planes that make a plane and another one, `distance` planes on, are copied in one instruction."""
+    if len(first) != 1 or len(later) != 1:
+        return not first and not later
+    (name, block), (other, after) = first[0], later[0]
+    near = (after.source - block.source, after.row - block.row) == (distance, distance)
+    return name == other and block.straight and after.straight and near
+
+
+def _routed(
+    operation: Operation, on: Emitter, plane: int, count: int, routes: list[_Route]
+) -> Iterator[Instruction]:
+    """Planes `plane` ... of the output, each the sum of its routes."""
+    y, chip = on.map(operation.output), on.chip
+    mask = on.map(operation.mask) if operation.mask else None
+    numbers = on.map_numbers(operation, _sum_fraction(operation, on))
+    straight = routes[0].block.straight
+    mode = _by_lane() if straight else {**_by_lane("pixelwise"), "iterations": chip.lanes}
+    whole = walks.whole(y)
+    steps = 1 if straight else chip.lanes
+    for tile in [whole] if len(routes) == 1 else walks.block_tiles(whole, chip, steps):
+        for k, (name, block) in enumerate(routes):
+            view = on.map(name)
+            yield Compute(
+                **mode,
+                outer=count,
+                row=on.rows(rows_name(operation)).row + block.row,
+                row_outer=1,
+                keep=int(k > 0),
+                hold=int(k < len(routes) - 1),
+                source_group=view.plane,
+                **walks.source(view, tile.top, tile.left, block.source),
+                **walks.target(y, tile, plane),
+                **walks.mask(mask, tile, plane),
+                **numbers,
+            )
+
+
+def global_average_pool(operation: Operation, on: Emitter) -> Iterator[Instruction]:
+    """The sum of every plane's pixels times a constant."""
+    x, y = on.map(operation.inputs[0]), on.map(operation.output)
+    whole = walks.whole(x)
+    yield Compute(
+        **_by_lane("pixelwise_sum"),
+        outer=on.chip.words(x.channels),
+        row=on.rows(rows_name(operation)).row,
+        source_group=x.plane,
+        **walks.source(x, 0, 0),
+        **walks.target(y, Tile(0, 0, 1, 1)) | {"height": whole.height, "width": whole.width},
+        **on.map_numbers(operation, _sum_fraction(operation, on)),
+    )
+
+
+def broadcast(operation: Operation, on: Emitter) -> Iterator[Instruction]:
+    """One word to every position of a plane."""
+    x, y = on.map(operation.inputs[0]), on.map(operation.output)
+    mask = on.map(operation.mask) if operation.mask else None
+    whole = walks.whole(y)
+    yield Compute(
+        **_by_lane(),
+        outer=on.chip.words(y.channels),
+        row=on.rows(rows_name(operation)).row,
+        step=0,
+        source_group=x.plane,
+        **walks.source(x, 0, 0),
+        **walks.target(y, whole),
+        **walks.mask(mask, whole),
+        **on.map_numbers(operation, _sum_fraction(operation, on)),
+    )
+
+
+def max_pool(operation: Operation, on: Emitter) -> Iterator[Instruction]:
+    """The largest value of each window, or the number of the tap that has it."""
+    x, y = on.map(operation.inputs[0]), on.map(operation.output)
+    indices = operation.operator == Operator.MAX_POOL_INDEX
+    stride, dilation = square("stride", operation.stride, operation), square("dilation", operation.dilation, operation)
+    whole = walks.whole(y)
+    numbers = on.map_numbers(operation, on.fractions[operation.inputs[0]])
+    if indices:
+        numbers["shift"] = 0
+    yield Compute(
+        **_by_lane("maximum_index" if indices else "maximum"),
+        outer=on.chip.words(y.channels),
+        row=on.rows(rows_name(operation)).row,
+        step=stride,
+        dilation=dilation,
+        kernel_height=operation.kernel[0],
+        kernel_width=operation.kernel[1],
+        source_group=x.plane,
+        **walks.source(x, whole.top * stride - operation.pads[0], -operation.pads[1]),
+        **walks.target(y, whole),
+        **numbers,
+    )
+
+
+def max_pool_gradient(operation: Operation, on: Emitter) -> Iterator[Instruction]:
+    """For each phase of the stride and each tap that reaches it, gradients whose index is that tap."""
+    dy, index = (on.map(name) for name in operation.inputs)
+    dx, chip = on.map(operation.output), on.chip
+    if operation.mask:
+        raise NetworkError(f"{operation.layer}: a maximum's gradient cannot be masked; mask what it is added to")
+    if operation.kernel[0] * operation.kernel[1] > chip.taps:
+        raise NetworkError(f"{operation.layer}: training needs a window of at most {chip.taps} taps")
+    stride, dilation = square("stride", operation.stride, operation), square("dilation", operation.dilation, operation)
+    numbers = on.map_numbers(operation, on.fractions[operation.inputs[0]])
+    planes = chip.words(dx.channels)
+    for top, left, phase in phase_tiles(dx, stride):
+        down = _single_taps(top, operation.kernel[0], stride, operation.pads[0], dilation)
+        across = _single_taps(left, operation.kernel[1], stride, operation.pads[1], dilation)
+        pairs = [(a, b) for a in down for b in across]
+        if not pairs:
+            yield from zeros(dx, phase, stride, range(planes), on)
+        alone = len(pairs) == 1
+        for plane in range(1 if alone else planes):
+            whole = Tile(0, 0, phase.height, phase.width)
+            for small in [whole] if alone else walks.block_tiles(whole, chip, len(pairs)):
+                tile = Tile(top + small.top * stride, left + small.left * stride, small.height, small.width)
+                for k, ((tap_y, origin_y), (tap_x, origin_x)) in enumerate(pairs):
+                    source = walks.source(dy, small.top + origin_y, small.left + origin_x, plane)
+                    yield Compute(
+                        **mode_fields("match"),
+                        traversal=Traversal.PIXELS,
+                        outer=planes if alone else 1,
+                        tap=tap_y * operation.kernel[1] + tap_x,
+                        keep=int(k > 0),
+                        hold=int(k < len(pairs) - 1),
+                        source_group=dy.plane,
+                        pixel_space=index.space,
+                        pixel=source["source"] - dy.base + index.base,
+                        pixel_pitch=index.pitch,
+                        pixel_plane=index.plane,
+                        **source,
+                        **walks.target(dx, tile, plane, stride),
+                        **numbers,
+                    )
+
+
+def _single_taps(phase: int, extent: int, stride: int, pad: int, dilation: int) -> list[tuple[int, int]]:
+    """Taps that reach a phase, and the gradient coordinate at which its position 0 meets each."""
+    taps = (taps_of(phase, (k, k + 1), stride, pad, dilation) for k in range(extent))
+    return [(tap.first, tap.origin) for tap in taps if tap.count]

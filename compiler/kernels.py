@@ -1,0 +1,305 @@
+"""How parameters and constants lie in rows of the weight memory: layouts, sizes, first contents.
+
+Names of row tensors are those of the graph's WEIGHT, BIAS, PARAMETER_GRADIENT and STATE tensors, and `rows_name` of
+an operation whose constants the compiler lays out itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from arch.chip import Chip
+from arch.layout import KernelRows, Kind, rows_of
+from compiler.graph import PARAMETER_GRADIENTS, Graph, Operation, Operator, Role, Tensor
+from compiler.mapping import FREE, Mapping
+from compiler.grouping import merged_groups
+from compiler.nodes import NetworkError
+
+_CONVOLUTIONS = (Operator.CONV, Operator.CONV_INPUT_GRADIENT, Operator.CONV_WEIGHT_GRADIENT)
+_OWN = (
+    Operator.COMBINE,
+    Operator.CHANNEL_MAP,
+    Operator.GLOBAL_AVERAGE_POOL,
+    Operator.BROADCAST,
+    Operator.MAX_POOL,
+    Operator.MAX_POOL_INDEX,
+    Operator.UPDATE,
+)
+"""Operators whose constants are rows of their own."""
+
+
+_SCATTER_MORE = 1.1
+"""Steps of a scatter beside those of its input's pixels: rows and columns around, and between strips."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A tensor's layout in `count` rows; `outer` parts of `each` rows (the last may have fewer) can come and go."""
+
+    kind: Kind
+    shape: tuple[int, ...]
+    cut: KernelRows
+    count: int
+    outer: int
+    each: int
+
+    @property
+    def inputs(self) -> int:
+        """Input channels of a group, as executed, of a convolution."""
+        return self.shape[1] * self.cut.merged
+
+    def start(self, outer: int) -> int:
+        """The first row of part `outer`, counted from the tensor's first; of part number `self.outer`, the end."""
+        return min(outer * self.each, self.count)
+
+
+@dataclass(frozen=True)
+class RoutedBlock:
+    """Channels of plane `source` that go to plane `target`: an own row from `row` on for each lane of the target, or
+
+    one for all if they are `straight`, as all that go to that plane: from lanes to the same lanes.
+    """
+
+    target: int
+    source: int
+    row: int
+    straight: bool
+
+
+def rows_name(operation: Operation) -> str:
+    """Name of the rows of constants that an operation has of its own."""
+    return f"{operation.output}.{operation.phase}.rows"
+
+
+class Kernels:
+    """The row tensors of a graph on a chip. Raises `NetworkError` naming a node whose kernels the chip cannot hold."""
+
+    def __init__(
+        self, graph: Graph, chip: Chip, densities: dict[str, float] | None = None, mapping: Mapping = FREE
+    ):
+        """With `densities`, the share of values of a map that are not zero, what costs no cycle when it is zero is
+
+        left out (`skips`), and layers whose weights are in `scattering` are laid out for it, unless `mapping` says
+        otherwise.
+        """
+        self.graph = graph
+        self.chip = chip
+        self.mapping = mapping
+        self._skips = densities is not None
+        self.densities = densities or {}
+        self.scattering: set[str] = set()
+        self._layouts: dict[str, Rows] = {}
+        for operation in graph.operations:
+            if operation.operator == Operator.CONV and self._scatters(operation):
+                self.scattering.add(operation.weight)
+        for operation in graph.operations:
+            self._enter(operation)
+        for tensor in graph.tensors.values():
+            if tensor.parameter and tensor.parameter in self._layouts:
+                self._layouts[tensor.name] = self._layouts[tensor.parameter]
+
+    @property
+    def names(self) -> list[str]:
+        """Every row tensor."""
+        return list(self._layouts)
+
+    def skips(self, layer: str) -> bool:
+        """Whether a layer leaves out what costs no cycle where a value is zero."""
+        chosen = self.mapping.of(layer).skip
+        return self._skips if chosen is None else chosen
+
+    def layout(self, name: str) -> Rows:
+        """How a row tensor lies."""
+        return self._layouts[name]
+
+    def used(self, operation: Operation) -> tuple[str, ...]:
+        """Row tensors that an operation reads or writes."""
+        names = [operation.weight, operation.bias, operation.output, *operation.inputs, rows_name(operation)]
+        if operation.operator in PARAMETER_GRADIENTS and not operation.update:
+            names = [operation.output]
+        return tuple(dict.fromkeys(name for name in names if name in self._layouts))
+
+    def contents(self, operation: Operation, fractions: dict[str, int]) -> np.ndarray:
+        """The integers int64[rows, T, L] of an operation's own rows; factors with their tensors' fraction bits."""
+        chip, name = self.chip, rows_name(operation)
+        rows = np.zeros((self._layouts[name].count, chip.taps, chip.lanes), np.int64)
+        if operation.operator in (Operator.MAX_POOL, Operator.MAX_POOL_INDEX):
+            rows[:, 0] = 1
+            return rows
+        factors = [self._factor(factor, fractions) for factor in operation.factors]
+        if operation.operator == Operator.CHANNEL_MAP:
+            return self._routed(operation, factors, rows)
+        if operation.operator == Operator.UPDATE:
+            rows[0, 0, : len(factors)] = [int(factor[0]) for factor in factors]
+            return rows
+        for k, factor in enumerate([*factors, factors[0]][: chip.taps]):
+            flat = np.zeros(len(rows) * chip.lanes, np.int64)
+            flat[: len(factor) if len(factor) > 1 else len(flat)] = factor
+            rows[:, k] = flat.reshape(len(rows), chip.lanes)
+        return rows
+
+    def _factor(self, name: str, fractions: dict[str, int]) -> np.ndarray:
+        scaled = np.floor(np.ldexp(self.graph.values[name], fractions[name]) + 0.5).astype(np.int64)
+        if np.abs(scaled).max() > self.chip.largest:
+            raise NetworkError(f"{name}: a factor of {scaled.max()} steps does not fit {self.chip.word_bits} bits")
+        return scaled
+
+    def _routed(self, operation: Operation, factors: list[np.ndarray], rows: np.ndarray) -> np.ndarray:
+        lanes = self.chip.lanes
+        for blocks, factor, routes in zip(self.routed_blocks(operation), factors, operation.routes, strict=True):
+            place = {(block.target, block.source): block for block in blocks}
+            for target, source in routes:
+                block = place[target // lanes, source // lanes]
+                row = block.row if block.straight else block.row + target % lanes
+                rows[row, 0, source % lanes] = factor[0]
+        return rows
+
+    def routed_blocks(self, operation: Operation) -> list[list[RoutedBlock]]:
+        """For each input of a ChannelMap, the pairs of planes that it connects, in order of their rows."""
+        lanes = self.chip.lanes
+        crossed = {t // lanes for routes in operation.routes for t, s in routes if t % lanes != s % lanes}
+        row, result = 0, []
+        for routes in operation.routes:
+            blocks = []
+            for target, source in sorted({(t // lanes, s // lanes) for t, s in routes}):
+                blocks.append(RoutedBlock(target, source, row, target not in crossed))
+                row += 1 if target not in crossed else lanes
+            result.append(blocks)
+        return result
+
+    def _enter(self, operation: Operation) -> None:
+        graph = self.graph
+        if operation.operator in _CONVOLUTIONS:
+            self._layouts[operation.weight] = self._convolution(operation, graph.tensors[operation.weight])
+        elif operation.weight and operation.weight not in self._layouts:
+            self._layouts[operation.weight] = self._dense(operation, graph.tensors[operation.weight])
+        if operation.bias and operation.bias not in self._layouts:
+            shape = graph.tensors[operation.bias].shape
+            count = rows_of(Kind.BIAS, shape, self.chip)
+            self._layouts[operation.bias] = Rows(Kind.BIAS, shape, KernelRows(), count, count, 1)
+        if operation.operator in _OWN:
+            self._layouts[rows_name(operation)] = self._own(operation)
+
+    def _convolution(self, operation: Operation, weight: Tensor) -> Rows:
+        chip, shape = self.chip, weight.shape
+        outputs, inputs, height, width = shape
+        if width > chip.taps:
+            raise NetworkError(
+                f"{operation.layer}: kernel columns must be at most {chip.taps}, chip {chip.name}'s taps, not {width}"
+            )
+        chunk = min(height, chip.taps // width)
+        if inputs == 1 and operation.groups == outputs:
+            count = rows_of(Kind.LANES, shape, chip, KernelRows(chunk=chunk))
+            outer = chip.words(outputs)
+            return Rows(Kind.LANES, shape, KernelRows(chunk=chunk), count, outer, count // outer)
+        merged = merged_groups(operation.groups, inputs, outputs // operation.groups, chip.lanes)
+        if merged > 1 and operation.operator == Operator.CONV_WEIGHT_GRADIENT:
+            raise NetworkError(
+                f"{operation.layer}: training needs groups whose channels are multiples of {chip.lanes}, the lanes of "
+                f"chip {chip.name}; set group to 1 or to the channels"
+            )
+        groups, inputs = operation.groups // merged, inputs * merged
+        per_group = outputs // groups
+        if operation.weight in self.scattering:
+            kind, cut = Kind.CHANNELS, KernelRows(chunk=chunk, rotated=True)
+        elif inputs < min(chip.lanes, per_group):
+            kind, cut = Kind.CHANNELS, KernelRows(chunk=chunk, groups=groups, merged=merged)
+        else:
+            depth = _depth(chip.words(inputs), chip.taps) if height == width == 1 else 1
+            kind, cut = Kind.FILTERS, KernelRows(chunk=chunk, depth=depth, groups=groups, merged=merged)
+        self._check_held(operation, min(chip.lanes, per_group if kind == Kind.FILTERS else inputs))
+        outer = groups * chip.words(per_group)
+        count = rows_of(kind, shape, chip, cut)
+        return Rows(kind, shape, cut, count, outer, count // outer)
+
+    def _scatters(self, operation: Operation) -> bool:
+        """Whether a convolution's zeros are left out by scattering: if it is told to, or if that costs less."""
+        choice = self.mapping.of(operation.layer)
+        possible = self._can_scatter(operation)
+        if choice.walk == "scatter" and not possible:
+            raise NetworkError(
+                f"mapping: {operation.layer} cannot scatter on chip {self.chip.name}: its kernel must be "
+                f"{self.chip.kernel} x {self.chip.kernel}, its stride, dilation and groups 1, and its channels and "
+                f"filters at most {self._most_scattered}; choose window or pixels"
+            )
+        free = choice.walk is None and self.skips(operation.layer)
+        return choice.walk == "scatter" or (possible and free and self._scatter_is_less(operation))
+
+    @property
+    def _most_scattered(self) -> int:
+        return min(self.chip.lanes, self.chip.kernel_registers, self.chip.accumulator_banks)
+
+    def _can_scatter(self, operation: Operation) -> bool:
+        side = self.chip.kernel
+        outputs, inputs, *kernel = self.graph.tensors[operation.weight].shape
+        plain = tuple(kernel) == (side, side) and operation.stride == (1, 1) and operation.dilation == (1, 1)
+        small = max(outputs, inputs) <= self._most_scattered
+        roomy = self.chip.accumulator_banks * side >= 2 * side and max(operation.pads) < side
+        return plain and small and roomy and operation.groups == 1 and not operation.mask
+
+    def _scatter_is_less(self, operation: Operation) -> bool:
+        """Whether leaving out zeros by scattering costs fewer cycles a pixel, over all passes, than windows would.
+
+        Scattering takes an iteration for each value of the input that is not zero, forward and for the weights, and
+        for the input's gradient one for each result that the mask keeps; windows leave out zeros of the output's
+        gradient, which has those of the output's mask, in the weight gradient alone.
+        """
+        outputs, inputs, *_ = self.graph.tensors[operation.weight].shape
+        kept = self._made(inputs, self.densities.get(operation.inputs[0], 1.0))
+        few = min(outputs, inputs)
+        weights = inputs if inputs < outputs else self._made(outputs, self.densities.get(operation.output, 1.0))
+        passes = {item.phase for item in self.graph.operations if item.layer == operation.layer}
+        scattered, windows = kept * _SCATTER_MORE, few
+        if "weight_gradient" in passes:
+            scattered, windows = scattered + kept, windows + weights
+        if "input_gradient" in passes:
+            scattered, windows = scattered + kept, windows + few
+        return scattered < windows
+
+    @staticmethod
+    def _made(count: int, density: float) -> float:
+        """Iterations of a position, on average: at least one."""
+        return count * density + (1 - density) ** count
+
+    def _check_held(self, operation: Operation, held: int) -> None:
+        """Registers hold a group's kernels, banks its gradients."""
+        needs = {"kernel_registers": self.chip.kernel_registers}
+        if operation.operator == Operator.CONV_WEIGHT_GRADIENT:
+            needs = {"accumulator_banks": self.chip.accumulator_banks}
+        for name, there in needs.items():
+            if held > there:
+                what = "training needs" if name == "accumulator_banks" else "needs"
+                raise NetworkError(f"{operation.layer}: {what} {held} {name} on chip {self.chip.name}, not {there}")
+
+    def _dense(self, operation: Operation, weight: Tensor) -> Rows:
+        shape, kind = weight.shape, Kind.DENSE_VECTOR
+        source = self.graph.tensors[operation.inputs[0]].shape
+        if operation.operator == Operator.GEMM_INPUT_GRADIENT:
+            source = self.graph.tensors[operation.output].shape
+        if len(source) == 3:
+            kind, shape = Kind.DENSE_MAP, (shape[0], *source)
+        count = rows_of(kind, shape, self.chip)
+        each = count // shape[0] * self.chip.multipliers
+        return Rows(kind, shape, KernelRows(), count, -(-shape[0] // self.chip.multipliers), each)
+
+    def _own(self, operation: Operation) -> Rows:
+        chip, count = self.chip, 1
+        if operation.operator == Operator.COMBINE:
+            shapes = [self.graph.tensors[name].shape for name in operation.factors]
+            count = chip.words(max(shape[0] for shape in shapes))
+        elif operation.operator == Operator.CHANNEL_MAP:
+            blocks = [block for blocks in self.routed_blocks(operation) for block in blocks]
+            count = sum(1 if block.straight else chip.lanes for block in blocks)
+        return Rows(Kind.ROWS, (count, chip.taps, chip.lanes), KernelRows(), count, 1, count)
+
+
+def _depth(groups: int, taps: int) -> int:
+    """The most groups of lanes that rows can hold side by side and that divide `groups`."""
+    return max(d for d in range(1, taps + 1) if groups % d == 0)
+
+
+def is_row(tensor: Tensor) -> bool:
+    """Whether a tensor lies in the weight memory (factors lie in an operation's own rows)."""
+    return tensor.role in (Role.WEIGHT, Role.BIAS, Role.PARAMETER_GRADIENT, Role.STATE)

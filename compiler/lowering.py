@@ -1,0 +1,121 @@
+"""First pass: the network's nodes as forward operations that the array executes.
+
+A ReLU becomes part of the operation before it if nothing else reads that one's result; so do a padding of the
+convolution after it, a batch normalisation (if folded) of the one before it, and scalings of the addition after them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from compiler.batch_norm import batch_normalization
+from compiler.graph import Graph
+from compiler.lowering_channels import channel_shuffle, concat, slice_
+from compiler.lowering_elementwise import add, clip, leaky_relu, lrn, pad, relu
+from compiler.lowering_linear import conv, gemm
+from compiler.lowering_pooling import average_pool, global_average_pool, max_pool
+from compiler.lowering_values import Lowering
+from compiler.network import Network
+from compiler.nodes import LOSSES, DropoutAttributes, NetworkError, Node
+
+BATCH_NORM = ("folded", "frozen", "batch")
+"""What becomes of batch normalisations: part of the weights before them; a scaling by running statistics; a
+normalisation by the statistics of a batch, which is refused."""
+
+
+def lower(network: Network, parameters: dict[str, np.ndarray], *, train: bool = False, batch_norm: str = "") -> Graph:
+    """The graph of the inference entry; `parameters` are checked ones, as `network.shapes` names them.
+
+    `train` says that the graph will be differentiated: what has no gradient here is refused. `batch_norm` is one of
+    `BATCH_NORM`; by default "frozen" for training and "folded" otherwise. Raises `NetworkError` naming the node that
+    cannot be executed, and what would work.
+    """
+    mode = batch_norm or ("frozen" if train else "folded")
+    if mode not in BATCH_NORM:
+        raise NetworkError(f"batch_norm must be {', '.join(BATCH_NORM[:-1])} or {BATCH_NORM[-1]}, not {mode}")
+    network.validate()
+    lowering = Lowering(network, parameters, train)
+    for node in network.nodes:
+        if node.operator == "BatchNormalization":
+            batch_normalization(lowering, node, mode)
+        elif node.operator in LOSSES:
+            lowering.graph.loss = node.operator
+            lowering.alias(node, lowering.tensor(node.inputs[0]).name)
+        elif node.operator in _LOWER:
+            _LOWER[node.operator](lowering, node)
+        else:
+            raise NetworkError(f"{node.name}: operator {node.operator} is not executed; {_known()} are")
+    graph = lowering.graph
+    graph.logits = lowering.tensor(network.last).name
+    if not lowering.operations:
+        raise NetworkError(f"{network.name}: must have at least one layer that computes")
+    _decided_formats(lowering)
+    return graph
+
+
+def _known() -> str:
+    return ", ".join(sorted({*_LOWER, "BatchNormalization", *LOSSES} - {"Transpose"}))
+
+
+def _decided_formats(lowering: Lowering) -> None:
+    """Formats of the network's values; of several values in one tensor, the last one's."""
+    decided = lowering.network.fractions
+    for value in lowering.network.values:
+        if value in decided:
+            lowering.graph.fractions[lowering.tensor(value).name] = decided[value]
+
+
+def _same(lowering: Lowering, node: Node) -> None:
+    lowering.alias(node, lowering.tensor(node.inputs[0]).name)
+
+
+def _reshape(lowering: Lowering, node: Node) -> None:
+    tensor = lowering.tensor(node.inputs[0])
+    if len(node.shape) != 1 and node.shape != tensor.shape:
+        raise NetworkError(
+            f"{node.name}: a reshape of {list(tensor.shape)} to the map {list(node.shape)} is not executed; one to a "
+            "vector is"
+        )
+    lowering.alias(node, tensor.name)
+
+
+def _dropout(lowering: Lowering, node: Node) -> None:
+    assert isinstance(node.attributes, DropoutAttributes)
+    if lowering.train and node.attributes.ratio > 0:
+        raise NetworkError(f"{node.name}: dropout is not executed in training; set its ratio to 0 or remove it")
+    _same(lowering, node)
+
+
+def _softmax(lowering: Lowering, node: Node) -> None:
+    lowering.graph.notes.append(f"{node.name}: left out; the result is its input, the logits")
+    _same(lowering, node)
+
+
+def _transpose(lowering: Lowering, node: Node) -> None:
+    raise NetworkError(f"{node.name}: a transpose is not executed, except as a channel shuffle; remove it")
+
+
+_LOWER: dict[str, Callable[[Lowering, Node], None]] = {
+    "Conv": conv,
+    "Gemm": gemm,
+    "Relu": relu,
+    "Clip": clip,
+    "LeakyRelu": leaky_relu,
+    "MaxPool": max_pool,
+    "AveragePool": average_pool,
+    "GlobalAveragePool": global_average_pool,
+    "Add": add,
+    "Concat": concat,
+    "Slice": slice_,
+    "ChannelShuffle": channel_shuffle,
+    "Pad": pad,
+    "LRN": lrn,
+    "Flatten": _reshape,
+    "Reshape": _reshape,
+    "Identity": _same,
+    "Dropout": _dropout,
+    "Softmax": _softmax,
+    "Transpose": _transpose,
+}

@@ -1,0 +1,78 @@
+"""Lowering of poolings: an average is a depthwise convolution with constant weights."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from compiler.graph import Operation, Operator
+from compiler.lowering_values import Lowering
+from compiler.nodes import NetworkError, Node, PoolAttributes
+
+
+def max_pool(lowering: Lowering, node: Node) -> None:
+    """The largest value of each window."""
+    assert isinstance(node.attributes, PoolAttributes)
+    attributes = node.attributes
+    source = lowering.natural(node, node.inputs[0])
+    operation = Operation(
+        Operator.MAX_POOL,
+        node.name,
+        "forward",
+        (source.name,),
+        node.name,
+        kernel=attributes.kernel_shape,
+        stride=attributes.strides,
+        pads=attributes.pads[:2],
+        groups=source.shape[0],
+    )
+    lowering.emit(node, operation, node.shape)
+
+
+def average_pool(lowering: Lowering, node: Node) -> None:
+    """The mean of each window; one window over the whole map is a global average pool."""
+    assert isinstance(node.attributes, PoolAttributes)
+    attributes = node.attributes
+    source = lowering.natural(node, node.inputs[0])
+    if attributes.kernel_shape == source.shape[1:] and not any(attributes.pads):
+        global_average_pool(lowering, node)
+        return
+    if not attributes.count_include_pad and _touches_padding(attributes, source.shape, node.shape):
+        raise NetworkError(
+            f"{node.name}: an average over a window that reaches into padding must count it; set "
+            "count_include_pad, or pads to 0 with a kernel and stride that fit the map"
+        )
+    channels = source.shape[0]
+    share = np.float64(1 / prod(attributes.kernel_shape))
+    weight = lowering.constant(f"{node.name}.share", np.broadcast_to(share, (channels, 1, *attributes.kernel_shape)))
+    operation = Operation(
+        Operator.CONV,
+        node.name,
+        "forward",
+        (source.name,),
+        node.name,
+        weight=weight,
+        kernel=attributes.kernel_shape,
+        stride=attributes.strides,
+        pads=attributes.pads[:2],
+        groups=channels,
+    )
+    lowering.emit(node, operation, node.shape)
+
+
+def global_average_pool(lowering: Lowering, node: Node) -> None:
+    """The mean of each channel: a vector where one is needed, else a map of 1 x 1."""
+    source = lowering.natural(node, node.inputs[0])
+    share = lowering.constant(f"{node.name}.share", 1 / prod(source.shape[1:]))
+    shape = source.shape[:1] if lowering.leads_to_vector(node.name) else node.shape
+    operation = Operation(
+        Operator.GLOBAL_AVERAGE_POOL, node.name, "forward", (source.name,), node.name, factors=(share,)
+    )
+    lowering.emit(node, operation, shape)
+
+
+def _touches_padding(attributes: PoolAttributes, source: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    top, left = attributes.pads[:2]
+    across = zip(source[1:], target[1:], attributes.kernel_shape, attributes.strides, (top, left), strict=True)
+    return any(pad > 0 or (count - 1) * stride + kernel - pad > extent for extent, count, kernel, stride, pad in across)

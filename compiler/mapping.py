@@ -1,0 +1,84 @@
+"""Choices that a user forces on the compiler, layer by layer, from a YAML file:
+
+    conv1: {walk: pixels, tile: [6, 12]}
+    conv2: {walk: window}
+    conv3: {walk: scatter}
+    dense1: {skip: true}
+
+`walk` is how a convolution goes over its map, in all of its passes that can: `window` holds a window of the chip's side,
+`pixels` gathers T pixels for each kernel tap, `scatter` adds kernels around each value that is not zero. `tile` is the
+most rows and columns of outputs that one instruction of the forward pass makes. `skip` says whether what costs no cycle
+where a value is zero is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from arch.errors import InputError, described
+from arch.files import LARGEST_YAML, parse_yaml, read_text
+from compiler.graph import Graph, Operator
+from compiler.nodes import NetworkError
+
+WALKS = ("window", "pixels", "scatter")
+_Extent = Annotated[int, Field(ge=1, le=1023)]
+_NAMED = 12
+"""Layers that an error names."""
+
+
+class Choice(BaseModel):
+    """What is forced on one layer; None leaves it to the compiler."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    walk: Literal["window", "pixels", "scatter"] | None = None
+    skip: bool | None = None
+    tile: Annotated[list[_Extent], Field(min_length=2, max_length=2)] | None = None
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Choices by layer."""
+
+    layers: dict[str, Choice] = field(default_factory=dict)
+
+    def of(self, layer: str) -> Choice:
+        """What is forced on a layer."""
+        return self.layers.get(layer, _FREE)
+
+    def check(self, graph: Graph) -> None:
+        """Raises `NetworkError` naming a layer that is not there, or that has no such choice."""
+        convolutions = [operation.layer for operation in graph.operations if operation.operator == Operator.CONV]
+        matrices = [operation.layer for operation in graph.operations if operation.operator == Operator.GEMM]
+        for layer, choice in self.layers.items():
+            if layer not in (*convolutions, *matrices):
+                there = list(dict.fromkeys([*convolutions, *matrices]))
+                more = f" and {len(there) - _NAMED} more" if len(there) > _NAMED else ""
+                raise NetworkError(
+                    f"mapping: {layer} must be a layer of the network that can be mapped: "
+                    f"{', '.join(there[:_NAMED]) or 'none'}{more}"
+                )
+            if layer not in convolutions and (choice.walk or choice.tile):
+                raise NetworkError(f"mapping: {layer} is a matrix product and has the choice of skip alone")
+            if choice.walk == "scatter" and (choice.tile or choice.skip is False):
+                raise NetworkError(f"mapping: {layer} scatters, which skips zeros and has no tile; leave them out")
+
+
+_FREE = Choice()
+FREE = Mapping()
+"""Everything is left to the compiler."""
+
+
+def load_mapping(path: str | Path) -> Mapping:
+    """The mapping in a YAML file. Raises `NetworkError` naming every wrong field."""
+    try:
+        data = parse_yaml(read_text(Path(path), LARGEST_YAML), str(path))
+        return Mapping(TypeAdapter(dict[str, Choice]).validate_python(data))
+    except ValidationError as error:
+        raise NetworkError(f"mapping {path}: {described(error)}") from None
+    except InputError as error:
+        raise NetworkError(f"mapping {error}") from None

@@ -1,0 +1,62 @@
+"""What an operation needs on the chip: rows of its inputs for rows of its output, outer groups, weight rows, spaces."""
+
+from __future__ import annotations
+
+from compiler.graph import Graph, Operation, Operator
+from compiler.kernels import Kernels, Kind
+
+_WINDOWED = (Operator.CONV, Operator.MAX_POOL, Operator.MAX_POOL_INDEX, Operator.CONV_WEIGHT_GRADIENT)
+_TRANSPOSED = (Operator.CONV_INPUT_GRADIENT, Operator.MAX_POOL_GRADIENT)
+
+
+def extents(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Channels, height and width of a map, or of a vector, which is a map of 1 x 1."""
+    return (shape[0], shape[1], shape[2]) if len(shape) == 3 else (shape[0], 1, 1)
+
+
+def source_rows(operation: Operation, graph: Graph, first: int, count: int) -> tuple[int, int]:
+    """Rows (first, count) of the inputs' maps that rows `first` ... of the output need; those beyond the map are not.
+
+    Of a weight gradient: rows of x for rows of dy. An operation whose every output needs all of its input says so.
+    """
+    height = extents(graph.tensors[operation.inputs[0]].shape)[1]
+    low, high = 0, height - 1
+    reach = (operation.kernel[0] - 1) * operation.dilation[0]
+    stride, pad = operation.stride[0], operation.pads[0]
+    if operation.operator in _WINDOWED:
+        low = first * stride - pad
+        high = (first + count - 1) * stride - pad + reach
+    elif operation.operator in _TRANSPOSED:
+        low = -(-(first + pad - reach) // stride)
+        high = (first + count - 1 + pad) // stride
+    elif operation.operator in (Operator.COMBINE, Operator.CHANNEL_MAP):
+        low, high = first + operation.crop[0], first + count - 1 + operation.crop[0]
+    low, high = max(low, 0), min(high, height - 1)
+    if high < low:  # only padding: any row will do
+        low = high = min(max(low, 0), height - 1)
+    return low, high - low + 1
+
+
+def can_band(operation: Operation) -> bool:
+    """Whether rows of the output can be made one band after the other, each as if it were alone."""
+    whole = (Operator.GLOBAL_AVERAGE_POOL, Operator.BROADCAST, Operator.LOSS_GRADIENT, Operator.UPDATE)
+    gemms = (Operator.GEMM, Operator.GEMM_INPUT_GRADIENT, Operator.GEMM_WEIGHT_GRADIENT, Operator.GEMM_BIAS_GRADIENT)
+    sums = (Operator.CONV_WEIGHT_GRADIENT, Operator.CONV_BIAS_GRADIENT)
+    return operation.operator not in (*whole, *gemms, *sums)
+
+
+def outer_groups(operation: Operation, kernels: Kernels) -> int:
+    """Outer groups of an operation's weights, whose rows can come and go one after the other; 1 if all are needed."""
+    if operation.operator in (Operator.CONV, Operator.GEMM, Operator.CONV_WEIGHT_GRADIENT):
+        return kernels.layout(operation.weight or operation.output).outer
+    if operation.operator == Operator.CONV_INPUT_GRADIENT and kernels.layout(operation.weight).kind == Kind.LANES:
+        return kernels.layout(operation.weight).outer
+    return 1
+
+
+def kernel_rows(operation: Operation, kernels: Kernels, first: int, groups: int) -> int:
+    """Weight rows of outer groups `first` ... first + groups - 1."""
+    rows = kernels.layout(operation.weight or operation.output)
+    if outer_groups(operation, kernels) == 1:
+        return rows.count
+    return rows.start(first + groups) - rows.start(first)

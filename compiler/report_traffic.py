@@ -1,0 +1,38 @@
+"""Words that instructions move, by memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict
+
+from arch.chip import Chip
+from arch.counts import counted
+from arch.events import Event
+from arch.isa import Instruction
+
+_TRAFFIC = {
+    "feature": (Event.FEATURE_READS, Event.FEATURE_WRITES),
+    "gradient": (Event.GRADIENT_READS, Event.GRADIENT_WRITES),
+    "weight": (Event.WEIGHT_READS, Event.WEIGHT_WRITES),
+    "external": (Event.EXTERNAL_READS, Event.EXTERNAL_WRITES),
+}
+
+
+class Traffic(BaseModel):
+    """Words read from and written to a memory."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reads: int
+    writes: int
+
+
+def traffic_of(instructions: Iterable[Instruction], chip: Chip) -> tuple[dict[str, Traffic], int]:
+    """Words by memory, and those brought into windows."""
+    events: Counter[Event] = Counter()
+    for instruction in instructions:
+        events.update(counted(instruction, chip))
+    traffic = {name: Traffic(reads=events[r], writes=events[w]) for name, (r, w) in _TRAFFIC.items()}
+    return traffic, events[Event.WINDOW_WORDS]

@@ -1,0 +1,36 @@
+"""Transfers of tensors, a page of the chip's memory at a time: the others stay free for the array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from arch.chip import Chip
+from arch.isa import OnChip, Transfer
+from arch.layout import Store
+
+_MEMORIES = {Store.FEATURE: OnChip.FEATURE, Store.GRADIENT: OnChip.GRADIENT, Store.WEIGHT: OnChip.WEIGHT}
+
+
+def page_size(store: Store, chip: Chip) -> int:
+    """Words (feature, gradient) or whole rows (weight) of a page, at least 1."""
+    if store == Store.WEIGHT:
+        return max(1, chip.page_depth(chip.weight_memory) // chip.row_beats)
+    memory = chip.feature_memory if store == Store.FEATURE else chip.gradient_memory
+    return chip.kernel * chip.page_depth(memory)
+
+
+def transfers(store: Store, words: range, external: int, outward: bool, chip: Chip) -> Iterator[Transfer]:
+    """Move `words` (rows, of the weight memory) from or to the external words from `external` on."""
+    page, scale = page_size(store, chip), chip.taps if store == Store.WEIGHT else 1
+    first = words.start
+    while first < words.stop:
+        count = min(words.stop, (first // page + 1) * page) - first
+        yield Transfer(
+            outward=int(outward),
+            memory=_MEMORIES[store],
+            row=first if store == Store.WEIGHT else 0,
+            word=0 if store == Store.WEIGHT else first,
+            external=external + (first - words.start) * scale,
+            count=count,
+        )
+        first += count

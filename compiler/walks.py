@@ -1,0 +1,153 @@
+"""Geometry of instructions: which words a walk over some rows and columns of a map begins at, and tiles of maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from arch.chip import Chip
+from compiler.nodes import NetworkError
+from compiler.views import MapView
+
+MOST_PAD = 15
+"""What pad_top and pad_left can say."""
+
+
+class Tile(NamedTuple):
+    """Positions `height` x `width` from row `top`, column `left` of a map."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def source(view: MapView, top: int, left: int, plane: int = 0) -> dict[str, Any]:
+    """Fields of a moving map whose first position reads coordinate (top, left) of the tensor first.
+
+    What lies above or left of the map is padding, what lies above the view is never needed. A walk that reads only
+    padding is told a step that never reaches the map.
+    """
+    row, pad_top = max(top - view.first, 0), max(view.first - top, 0)
+    column, pad_left = max(left, 0), max(-left, 0)
+    height, width = view.height - row, view.width - column
+    if height < 1 or width < 1:
+        return padding(view)
+    if max(pad_top, pad_left) > MOST_PAD:
+        raise NetworkError(f"a walk needs {max(pad_top, pad_left)} rows of padding; at most {MOST_PAD} exist")
+    return {
+        "source_space": view.space,
+        "source": view.base + (plane - view.first_plane) * view.plane + row * view.pitch + column,
+        "source_pitch": view.pitch,
+        "source_height": height,
+        "source_width": width,
+        "pad_top": pad_top,
+        "pad_left": pad_left,
+    }
+
+
+def padding(view: MapView) -> dict[str, Any]:
+    """Fields of a PIXELS walk that reads padding alone."""
+    return {
+        "source_space": view.space,
+        "source": view.base,
+        "source_pitch": view.pitch,
+        "source_height": 1,
+        "source_width": 1,
+        "pad_top": 1,
+        "step": 0,
+        "dilation": 0,
+    }
+
+
+def target(view: MapView, tile: Tile, plane: int = 0, step: int = 1) -> dict[str, Any]:
+    """Fields of the emitted map: the tile's words, `step` apart, beginning at its (top, left) in the tensor."""
+    return {
+        "height": tile.height,
+        "width": tile.width,
+        "target_space": view.space,
+        "target": _word(view, tile, plane),
+        "target_pitch": view.pitch * step,
+        "target_outer": view.plane,
+        "target_step": step,
+    }
+
+
+def mask(view: MapView | None, tile: Tile, plane: int = 0, step: int = 1) -> dict[str, Any]:
+    """Fields of the mask map of the same words; none without a view."""
+    if view is None:
+        return {}
+    return {
+        "mask": 1,
+        "mask_space": view.space,
+        "mask_source": _word(view, tile, plane),
+        "mask_pitch": view.pitch * step,
+        "mask_outer": view.plane,
+    }
+
+
+def pixels(view: MapView, tile: Tile, plane: int = 0) -> dict[str, Any]:
+    """Fields of the pixel map: the tile's words."""
+    return {
+        "height": tile.height,
+        "width": tile.width,
+        "pixel_space": view.space,
+        "pixel": _word(view, tile, plane),
+        "pixel_pitch": view.pitch,
+        "pixel_plane": view.plane,
+    }
+
+
+def _word(view: MapView, tile: Tile, plane: int) -> int:
+    rows = (tile.top - view.first) * view.pitch
+    return view.base + (plane - view.first_plane) * view.plane + rows + tile.left
+
+
+def whole(view: MapView) -> Tile:
+    """All of a view's positions."""
+    return Tile(view.first, 0, view.height, view.width)
+
+
+def window_tiles(tile: Tile, chip: Chip) -> Iterator[Tile]:
+    """Tiles whose positions all have an accumulator cell in a window walk."""
+    cells = chip.accumulator_banks * chip.taps
+    width = min(tile.width, cells)
+    yield from _cut(tile, cells // width, width)
+
+
+def block_tiles(tile: Tile, chip: Chip, steps: int) -> Iterator[Tile]:
+    """Tiles whose blocks all have an accumulator bank; as few cycles as rectangles allow, `steps` a block."""
+    cells = chip.accumulator_banks * chip.taps
+    least, best = 0, (1, 1)
+    for parts in range(1, min(tile.width, 16) + 1):
+        width = -(-tile.width // parts)
+        for height in range(1, min(tile.height, cells // width) + 1):
+            count = [-(-item.height * item.width // chip.taps) for item in _cut(tile, height, width)]
+            cost = sum(count) * steps + _TILE_CYCLES * len(count)
+            if max(count) <= chip.accumulator_banks and (least == 0 or cost < least):
+                least, best = cost, (height, width)
+    yield from _cut(tile, *best)
+
+
+def given_tiles(tile: Tile, most: list[int], partial: bool, window: bool, layer: str, chip: Chip) -> Iterator[Tile]:
+    """Tiles of at most most[0] x most[1] positions. Raises `NetworkError` if their partial sums have no cells."""
+    height, width = min(most[0], tile.height), min(most[1], tile.width)
+    cells = chip.accumulator_banks * chip.taps
+    needed = height * width if window else -(-height * width // chip.taps) * chip.taps
+    if partial and needed > cells:
+        raise NetworkError(
+            f"mapping: {layer}: a tile of {height} x {width} outputs takes {needed} of chip {chip.name}'s {cells} "
+            f"accumulator cells for partial sums; choose a tile of at most {cells} outputs"
+        )
+    yield from _cut(tile, height, width)
+
+
+_TILE_CYCLES = 20
+"""About what an instruction costs beside its steps: fetch, first loads, and the last write."""
+
+
+def _cut(tile: Tile, height: int, width: int) -> Iterator[Tile]:
+    for top in range(0, tile.height, height):
+        for left in range(0, tile.width, width):
+            rows, columns = min(height, tile.height - top), min(width, tile.width - left)
+            yield Tile(tile.top + top, tile.left + left, rows, columns)

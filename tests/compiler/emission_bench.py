@@ -1,0 +1,127 @@
+"""One operation on the slow reference machine: tensors placed by hand, instructions emitted, checked, executed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from arch.chip import Chip
+from arch.image import Image
+from arch.isa import Instruction, Rounding, Space
+from arch.layout import Kind, Region, Store, map_pitch
+from arch.legal import check
+from arch.nest_rules import chain_problems
+from compiler.emission import emit
+from compiler.emitter import Emitter, Numbers, View
+from compiler.graph import Graph, Operation, Role, Tensor
+from compiler.kernels import Kernels, rows_name
+from compiler.views import MapView, RowView
+from tests.sim.reference import Reference
+
+SPACES = {Space.FEATURE: Store.FEATURE, Space.GRADIENT: Store.GRADIENT}
+
+
+class Bench:
+    """Runs `operation` of `tensors` (name: shape, role) on integers; `spaces` says where maps lie."""
+
+    def __init__(
+        self, chip: Chip, operation: Operation, tensors: dict[str, tuple[tuple[int, ...], Role]], rate: int = 0
+    ):
+        self.chip, self.operation = chip, operation
+        graph = Graph("bench")
+        for name, (shape, role) in tensors.items():
+            graph.tensors[name] = Tensor(name, shape, role)
+        graph.entries["infer"] = [operation]
+        self.graph, self.rate = graph, rate
+
+    def run(
+        self,
+        values: dict[str, np.ndarray],
+        fractions: dict[str, int],
+        spaces: dict[str, Space],
+        factors=None,
+        densities=None,
+    ) -> tuple[np.ndarray, list[Instruction]]:
+        """The output's integers (of the graph's shape) and what was executed."""
+        chip, operation, graph = self.chip, self.operation, self.graph
+        graph.values |= factors or {}
+        kernels = Kernels(graph, chip, densities)
+        image = Image.blank(chip)
+        image.feature[:], image.gradient[:] = 77, -77
+        views: dict[str, View] = {}
+        regions: dict[str, Region] = {}
+        free = {Space.FEATURE: 3, Space.GRADIENT: 5}
+        row = 2
+        for name, tensor in graph.tensors.items():
+            if tensor.role == Role.CONSTANT and name in operation.factors:
+                continue
+            if name in kernels.names:
+                layout = kernels.layout(name)
+                regions[name] = Region(
+                    name=name,
+                    store=Store.WEIGHT,
+                    kind=layout.kind,
+                    base=row,
+                    shape=layout.shape,
+                    kernels=layout.cut,
+                    fraction=fractions[name],
+                )
+                views[name] = RowView(row, 0, layout.outer, fractions[name])
+                row += layout.count
+                continue
+            space = spaces[name]
+            view = _view(tensor.shape, space, free[space], fractions[name], chip)
+            planes = chip.words(view.channels)
+            free[space] += view.plane * planes + 2
+            views[name] = view
+            regions[name] = _region(name, tensor.shape, view)
+            _clear(image, view, planes)
+        own = rows_name(operation)
+        if own in kernels.names:
+            views[own] = RowView(row, 0, 1, 0)
+            image.weight[row : row + kernels.layout(own).count] = kernels.contents(operation, fractions)
+        for name, array in values.items():
+            region = regions[name]
+            stored = array if len(array.shape) != 3 else array.transpose(1, 2, 0)
+            image.write(region, stored.reshape(region.shape).astype(np.int16), chip)
+        numbers = Numbers(self.rate, Rounding.RND, Rounding.RND)
+        instructions = emit(operation, Emitter(graph, kernels, chip, numbers, fractions, views))
+        machine = Reference(chip, image)
+        assert list(chain_problems(instructions, chip)) == []
+        for instruction in instructions:
+            check(instruction, chip)
+            machine.execute(instruction)
+        region = regions[operation.output]
+        found = machine.image.read(region, chip)
+        shape = graph.tensors[operation.output].shape
+        return (found.transpose(2, 0, 1) if len(shape) == 3 else found.reshape(shape)), instructions
+
+
+def _view(shape: tuple[int, ...], space: Space, base: int, fraction: int, chip: Chip) -> MapView:
+    if len(shape) == 1:
+        return MapView(space, base, 1, 1, shape[0], 0, 1, 1, 1, fraction)
+    channels, height, width = shape
+    pitch = map_pitch(width, chip)
+    return MapView(space, base, pitch, height * pitch, channels, 0, height, width, height, fraction)
+
+
+def _region(name: str, shape: tuple[int, ...], view: MapView) -> Region:
+    store = SPACES[view.space]
+    if len(shape) == 1:
+        return Region(name=name, store=store, kind=Kind.VECTOR, base=view.base, shape=shape, fraction=view.fraction)
+    channels, height, width = shape
+    return Region(
+        name=name,
+        store=store,
+        kind=Kind.MAP,
+        base=view.base,
+        shape=(height, width, channels),
+        pitch=view.pitch,
+        plane=view.plane,
+        fraction=view.fraction,
+    )
+
+
+def _clear(image: Image, view: MapView, planes: int) -> None:
+    """The lanes that a tensor lacks are zero, as whoever writes it leaves them."""
+    memory = image.feature if view.space == Space.FEATURE else image.gradient
+    memory[view.base : view.base + view.plane * planes] = 0

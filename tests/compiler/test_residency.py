@@ -1,0 +1,322 @@
+"""Every part of an operation finds on the chip what it reads, whatever has been moved, banded and written over."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+
+from arch.chip import Chip
+from arch.isa import Engine, Space, Transfer
+from arch.layout import Store
+from arch.ordering import stream_problems
+from arch.transfer import line_words
+from compiler.differentiation import differentiate
+from compiler.emission import emit, engine_of
+from compiler.emitter import Emitter, Numbers
+from compiler.graph import ROWS, Graph, Optimiser
+from compiler.kernels import Kernels
+from compiler.lowering import lower
+from compiler.maps import layouts
+from compiler.needs import can_band, source_rows
+from compiler.network import Network
+from compiler.nodes import NetworkError
+from compiler.places import apart
+from compiler.plan import Move, Run
+from compiler.queueing import scheduled
+from compiler.residency import reside
+from compiler.rows import overwritten
+from compiler.views import MapView, RowView
+from tests.compiler.test_hazards import interleavings
+from tests.compiler.test_hazards import run as run_words
+
+TINY = Chip.load("tiny").replace(accumulator_banks=4)
+STORES = {Space.FEATURE: Store.FEATURE, Space.GRADIENT: Store.GRADIENT}
+
+
+SUMS = ("ConvWeightGradient", "ConvBiasGradient")
+
+
+def plain(size: int = 12) -> Network:
+    net = Network("plain", (2, size, size)).conv(5, 3).relu().conv(4, 3, stride=2, padding=1).relu()
+    return net.conv(3, 1).flatten().dense(4, bias=True).softmax_cross_entropy()
+
+
+def residual(size: int = 12) -> Network:
+    net = Network("residual", (3, size, size)).conv(6, 3, name="a").relu(name="ar").conv(6, 3, name="b")
+    net.add("b", "ar", name="s").relu(name="sr").conv(4, 3, stride=2, padding=1, name="c").relu(name="cr")
+    return net.global_average_pool().flatten().dense(3).softmax_cross_entropy()
+
+
+def pooled(size: int = 12) -> Network:
+    net = Network("pooled", (2, size, size)).conv(4, 3).relu().depthwise(3).conv(7, 1).relu().max_pool(2).conv(3, 3)
+    return net.relu().flatten().dense(3).softmax_cross_entropy()
+
+
+def expanded(size: int = 16) -> Network:
+    net = Network("expanded", (2, size, size)).conv(3, 3).relu().conv(12, 1).relu()
+    return net.depthwise(3, stride=2, padding=1).global_average_pool().flatten().dense(3).softmax_cross_entropy()
+
+
+def matrix(size: int = 6) -> Network:
+    net = Network("matrix", (3, size, size)).conv(4).relu().flatten().dense(20, bias=True).relu()
+    return net.dense(3).softmax_cross_entropy()
+
+
+def graph_of(net: Network, optimiser: Optimiser | None = None) -> Graph:
+    train = optimiser is not None
+    graph = lower(net, net.initial(1), train=train)
+    return differentiate(graph, optimiser) if optimiser else graph
+
+
+class Words:
+    """What stands in every word: of which tensor, which row and place of it, of which version."""
+
+    def __init__(self, graph: Graph, kernels: Kernels, chip: Chip, homes):
+        self.graph, self.kernels, self.chip = graph, kernels, chip
+        names = [tensor.name for tensor in graph.tensors.values() if tensor.role not in ROWS]
+        self.layouts = layouts(graph, names, dict.fromkeys(graph.tensors, 8), chip)
+        self.words: dict = {}
+        self.version = dict.fromkeys([*kernels.names, *graph.tensors], 0)
+        for name, home in homes.items():
+            if name in self.layouts:
+                self._write_map(self.layouts[name].view(Space.FEATURE, home.base), name, home.store)
+            else:
+                self._write_rows(name, home.store, home.base, 0, kernels.layout(name).count)
+
+    def move(self, transfer: Transfer) -> None:
+        weight = transfer.memory == 2
+        first, scale = (transfer.row, self.chip.taps) if weight else (transfer.word, 1)
+        store = (Store.FEATURE, Store.GRADIENT, Store.WEIGHT)[transfer.memory]
+        assert transfer.lines == 1
+        for k in range(line_words(transfer, self.chip)):
+            inside, outside = (store, first * scale + k), (Store.EXTERNAL, transfer.external + k)
+            source, target = (inside, outside) if transfer.outward else (outside, inside)
+            self.words[target] = self.words.get(source)
+
+    def run(self, step: Run) -> None:
+        operation = step.operation
+        for name, view in step.views.items():
+            if isinstance(view, RowView):
+                if not overwritten(operation, name):
+                    self._check_rows(name, view, operation.output, step.part if name == operation.weight else None)
+            elif name in operation.reads:
+                self._check_map(name, view, step)
+        for a, b in apart(operation):
+            assert step.views[a].space != step.views[b].space
+        view = step.views[operation.output]
+        if isinstance(view, RowView):
+            start = self.kernels.layout(operation.output).start
+            first, stop = start(view.first), start(view.first + view.groups)
+            self.version[operation.output] += view.first == 0
+            self._write_rows(operation.output, Store.WEIGHT, view.row, first, stop)
+        else:
+            if view.first == 0:
+                self.version[operation.output] += 1
+            self._write_map(view, operation.output, STORES[view.space])
+
+    def _map_words(self, view: MapView):
+        for row in range(view.height):
+            for plane in range(self.layouts_planes(view)):
+                for column in range(view.width):
+                    yield row, plane, column, view.base + row * view.pitch + plane * view.plane + column
+
+    def layouts_planes(self, view: MapView) -> int:
+        return self.chip.words(view.channels)
+
+    def _write_map(self, view: MapView, name: str, store: Store) -> None:
+        for row, plane, column, word in self._map_words(view):
+            self.words[store, word] = (name, view.first + row, plane, column, self.version[name])
+
+    def _check_map(self, name: str, view: MapView, step: Run) -> None:
+        for row, plane, column, word in self._map_words(view):
+            tag = (name, view.first + row, plane, column, self.version[name])
+            assert self.words.get((STORES[view.space], word)) == tag, step.operation
+        first, count = 0, view.full_height
+        if can_band(step.operation) or step.operation.operator in SUMS:
+            made = step.views[step.operation.inputs[-1] if step.operation.operator in SUMS else step.operation.output]
+            first, count = source_rows(step.operation, self.graph, made.first, made.height)
+        if name == step.operation.inputs[-1] and step.operation.operator in SUMS:
+            first, count = view.first, view.height
+        if name in step.operation.inputs:
+            assert view.first <= first and first + count <= view.first + view.height
+
+    def _write_rows(self, name: str, store: Store, row: int, first: int, stop: int) -> None:
+        for k in range((stop - first) * self.chip.taps):
+            self.words[store, row * self.chip.taps + k] = (name, first * self.chip.taps + k, self.version[name])
+
+    def _check_rows(self, name: str, view: RowView, output: str, part: tuple[int, int] | None) -> None:
+        start = self.kernels.layout(name).start
+        first, taps = start(view.first), self.chip.taps
+        version = self.version[name] - (name == output and view.first > 0)
+        stop = start(view.first + view.groups)
+        if part:  # of a matrix: blocks of rows, one for each output
+            most = self.chip.multipliers
+            size = min(self.kernels.layout(name).shape[0] - view.first * most, most)
+            first, stop = first + part[0] * size, first + part[1] * size
+        for k in range((stop - first) * taps):
+            assert self.words.get((Store.WEIGHT, view.row * taps + k)) == (name, first * taps + k, version), name
+
+    def check_homes(self, homes) -> None:
+        for name, home in homes.items():
+            if name in self.layouts:
+                words = [
+                    (*tag, home.base + word)
+                    for *tag, word in self._map_words(self.layouts[name].view(Space.FEATURE, 0))
+                ]
+                for row, plane, column, word in words:
+                    assert self.words[home.store, word] == (name, row, plane, column, self.version[name])
+            else:
+                for k in range(self.kernels.layout(name).count * self.chip.taps):
+                    assert self.words[home.store, home.base * self.chip.taps + k] == (name, k, self.version[name]), name
+
+
+def check(graph: Graph, chip: Chip):
+    kernels = Kernels(graph, chip)
+    schedule = reside(graph, kernels, chip, dict.fromkeys(graph.tensors, 8))
+    for steps in schedule.steps.values():
+        words = Words(graph, kernels, chip, schedule.homes)
+        for step in steps:
+            if isinstance(step, Move):
+                assert step.transfer.external + line_words(step.transfer, chip) <= schedule.external_words
+                words.move(step.transfer)
+            else:
+                words.run(step)
+        words.check_homes(schedule.homes)
+    return schedule
+
+
+def moves(schedule, entry: str = "infer") -> list[Transfer]:
+    return [step.transfer for step in schedule.steps[entry] if isinstance(step, Move)]
+
+
+def sized(feature: int, weight: int = 1 << 14, chip: Chip = TINY) -> Chip:
+    memory = {"bytes": feature, "banks": chip.kernel, "pages": 2}
+    return chip.replace(
+        feature_memory=memory,
+        gradient_memory=memory,
+        weight_memory={"bytes": weight, "banks": 1, "pages": 2},
+        external_memory={"bytes_per_cycle": 4, "latency_cycles": 3, "bytes": 1 << 20},
+        program_memory={"instructions": 16384},
+    )
+
+
+def test_what_fits_never_moves():
+    for net in (plain(), residual(), pooled()):
+        schedule = check(graph_of(net), sized(1 << 14))
+        assert not moves(schedule)
+        assert schedule.external_words == 0
+
+
+@pytest.mark.parametrize("feature", [1500, 1200, 1000])
+@pytest.mark.parametrize("net", [plain, residual, pooled])
+def test_maps_are_moved_and_banded(net, feature):
+    graph = graph_of(net())
+    schedule = check(graph, sized(feature))
+    assert moves(schedule)
+    runs = [step for step in schedule.steps["infer"] if isinstance(step, Run)]
+    assert len(runs) > len(graph.entries["infer"]) or feature > 1200
+    assert sum(run.operation.macs for run in runs) == sum(item.macs for item in graph.entries["infer"])
+
+
+@pytest.mark.parametrize("feature", [4200, 3400, 2800])
+@pytest.mark.parametrize("net", [plain, residual])
+@pytest.mark.parametrize(
+    "optimiser", [Optimiser(), Optimiser(momentum=0.5, weight_decay=0.125), Optimiser(micro_batch=4)]
+)
+def test_training(net, feature, optimiser):
+    schedule = check(graph_of(net(), optimiser), sized(feature))
+    assert any(moves(schedule, entry) for entry in schedule.steps)
+
+
+@pytest.mark.parametrize("weight", [2100, 1900, 1700])
+def test_weights_come_and_go(weight):
+    graph = graph_of(plain(), Optimiser())
+    schedule = check(graph, sized(1 << 14, weight))
+    rows = [transfer for transfer in moves(schedule, "train") if transfer.memory == 2]
+    assert {transfer.outward for transfer in rows} == {0, 1}
+    assert schedule.homes["conv1.weight"].store == Store.EXTERNAL or schedule.homes["conv3.weight"].store == "weight"
+
+
+def test_a_large_weight_comes_in_chunks():
+    net = Network("wide", (12, 4, 4)).conv(40, 3).relu().global_average_pool().flatten().dense(3)
+    chip = sized(1 << 14, 3000)
+    schedule = check(graph_of(net), chip)
+    runs = [step for step in schedule.steps["infer"] if isinstance(step, Run)]
+    chunks = [step.views["conv1.weight"] for step in runs if "conv1.weight" in step.views]
+    assert len(chunks) > 2
+    assert all(a.first + a.groups == b.first for a, b in pairwise(chunks))
+
+
+def test_a_large_weight_is_updated_in_chunks():
+    net = Network("wide", (12, 4, 4)).conv(40, 3).relu().global_average_pool().flatten().dense(3)
+    schedule = check(graph_of(net.softmax_cross_entropy(), Optimiser()), sized(1 << 14, 3000))
+    runs = [step for step in schedule.steps["train"] if isinstance(step, Run)]
+    assert len([step for step in runs if step.operation.operator == "ConvWeightGradient"]) > 2
+
+
+def test_bands_take_turns_in_their_buffers():
+    steps = check(graph_of(plain()), sized(1500)).steps["infer"]
+    views = [step.views["input"] for step in steps if isinstance(step, Run) and "input" in step.views]
+    assert len(views) > 2
+    assert all(a.base != b.base for a, b in pairwise(views))
+
+
+def test_a_map_that_only_the_next_operation_reads_never_leaves():
+    graph = graph_of(expanded())
+    schedule = check(graph, sized(3000))
+    steps = schedule.steps["infer"]
+    assert "conv2" not in {step.tensor for step in steps if isinstance(step, Move)}
+    turns = [step.operation.layer for step in steps if isinstance(step, Run)]
+    first = turns.index("conv2")
+    assert turns[first : first + 4] == ["conv2", "depthwise3"] * 2
+
+
+def test_a_matrix_passes_by_in_pieces():
+    schedule = check(graph_of(matrix()), sized(1 << 14, 2000))
+    runs = [step for step in schedule.steps["infer"] if isinstance(step, Run) and step.operation.layer == "dense1"]
+    parts = [(step.views["dense1.weight"].first, step.part or (0, 0)) for step in runs]
+    assert {group for group, _ in parts} == {0, 1}
+    for group in (0, 1):
+        pieces = [part for first, part in parts if first == group]
+        assert pieces[0][0] == 0 and pieces[-1][1] == 18
+        assert all(a[1] == b[0] for a, b in pairwise(pieces))
+
+
+def test_bands_of_maps_and_chunks_of_weights_at_once():
+    net = Network("both", (9, 14, 14)).conv(24, 3).relu().conv(9, 3).relu().global_average_pool().flatten().dense(3)
+    schedule = check(graph_of(net), sized(5000, 4400))
+    runs = [step for step in schedule.steps["infer"] if isinstance(step, Run) and step.operation.layer == "conv2"]
+    bands = {step.views["conv2"].first for step in runs}
+    assert len(bands) > 1
+    assert len(runs) > len(bands)
+
+
+def test_refusals_name_the_tensor_and_the_bytes():
+    alone = TINY.replace(external_memory=None)
+    with pytest.raises(NetworkError, match=r"\d+ bytes too few; enlarge (feature|gradient|weight)_memory.bytes or add"):
+        check(graph_of(plain(32)), alone)
+    with pytest.raises(NetworkError, match="bytes too few"):
+        check(graph_of(plain(60), Optimiser()), sized(600))
+
+
+def test_streams_of_a_schedule_do_what_it_says():
+    chip = sized(3000)
+    graph = graph_of(residual(), Optimiser())
+    kernels, fractions = Kernels(graph, chip), dict.fromkeys(graph.tensors, 8)
+    schedule = reside(graph, kernels, chip, fractions)
+    for steps in schedule.steps.values():
+        issued = []
+        for step in steps:
+            if isinstance(step, Move):
+                issued.append((Engine.DMA, step.transfer))
+                continue
+            on = Emitter(graph, kernels, chip, Numbers(6), fractions, step.views)
+            issued += [(engine_of(step.operation), item) for item in emit(step.operation, on)]
+        made = scheduled(issued, chip)
+        assert not list(stream_problems(made.instructions, chip))
+        meant = run_words(issued, range(len(issued)), chip)
+        for turn in range(3):
+            order = interleavings(made, random.Random(turn))
+            assert run_words(issued, order, chip) == meant

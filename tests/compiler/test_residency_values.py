@@ -1,0 +1,78 @@
+"""What a small chip with transfers, bands and chunks computes is what a large chip computes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from arch.chip import Chip
+from arch.isa import Engine, Rounding
+from compiler import Calibration, Options, compile_network
+from compiler.network import Network
+from sim.fast import FastMachine
+from tests.compiler.test_residency import expanded, matrix, plain, pooled, residual, sized
+
+LARGE = sized(1 << 15, 1 << 16)
+
+
+def built(net: Network, chip: Chip, train: bool):
+    rng = np.random.default_rng(3)
+    shape = net.input_shape
+    few = Calibration(rng.uniform(0, 1, (2, *shape)), rng.integers(0, 3, 2), 2)
+    options = Options(train=train, rounding=Rounding.RND, update_rounding=Rounding.RND, learning_rate=2.0**-4)
+    program = compile_network(net, chip, net.initial(2), few, options).program
+    assert program
+    return program
+
+
+def runs(net: Network, chip: Chip, train: bool, update: int = 3) -> dict[str, np.ndarray]:
+    program = built(net, chip, train)
+    machine = FastMachine(program)
+    rng = np.random.default_rng(5)
+    shape = program.inputs["input"].shape
+    inputs = {"input": rng.integers(0, 200, (update, *shape))}
+    if "label" in program.inputs:
+        inputs["label"] = rng.integers(0, 3, (update, 1))
+    found = {}
+    if train:
+        machine.run("train", inputs, steps=update)
+        for name, region in program.parameters.items():
+            found[name] = machine.image.read(region, chip)
+    one = {"input": inputs["input"][:1]}
+    found["logits"] = machine.run("infer", one, steps=1, collect=("logits",)).outputs["logits"]
+    return found
+
+
+def moved(program) -> int:
+    return len(program.streams[Engine.DMA]) - len(program.entries)
+
+
+@pytest.mark.parametrize(
+    ("net", "feature", "weight"),
+    [
+        (plain, 1500, 1 << 14),
+        (plain, 1500, 1700),
+        (residual, 1000, 1 << 14),
+        (pooled, 1000, 1 << 14),
+        (expanded, 3000, 1 << 14),
+        (matrix, 1 << 14, 2000),
+    ],
+)
+def test_inference(net, feature, weight):
+    small = sized(feature, weight)
+    assert moved(built(net(), small, False)) > 0
+    assert moved(built(net(), LARGE, False)) == 0
+    expected, found = runs(net(), LARGE, False), runs(net(), small, False)
+    assert np.array_equal(expected["logits"], found["logits"])
+    assert np.any(found["logits"])
+
+
+@pytest.mark.parametrize(
+    ("net", "feature", "weight"),
+    [(plain, 3400, 1 << 14), (plain, 3400, 1900), (residual, 3400, 1 << 14), (pooled, 3400, 1 << 14)],
+)
+def test_training(net, feature, weight):
+    small = sized(feature, weight)
+    expected, found = runs(net(), LARGE, True), runs(net(), small, True)
+    for name in expected:
+        assert np.array_equal(expected[name], found[name]), name
