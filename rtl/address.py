@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Mux, Value, ValueLike
+from amaranth.hdl import Cat, Const, Mux, Value, ValueLike
 from amaranth.lib import data
 
 from arch.fields import BANK_BITS, ROW_BITS
@@ -19,7 +19,17 @@ PAIR = data.StructLayout({"bank": BANK_BITS, "place": ROW_BITS})
 
 def pair(bank: Value, place: Value) -> Any:
     """The pair of these two, cut to their widths."""
-    return data.View(PAIR, Cat(bank[:BANK_BITS], place[:ROW_BITS]))
+    return data.View(PAIR, Cat(_cut(bank, BANK_BITS), _cut(place, ROW_BITS)))
+
+
+def _cut(value: Value, bits: int) -> Value:
+    return value[:bits] if len(value) >= bits else Cat(value, Const(0, bits - len(value)))
+
+
+def constant(words: int, side: int) -> Any:
+    """The pair of a distance of `words`, which is known here."""
+    place, bank = divmod(words, side)
+    return pair(Const(bank, BANK_BITS), Const(place, ROW_BITS))
 
 
 def chosen(condition: ValueLike, one: Any, other: Any) -> Any:
@@ -46,11 +56,32 @@ def decremented(one: Any, side: int) -> Any:
     return pair(Mux(borrow, side - 1, one.bank - 1), one.place - borrow)
 
 
-def window_anchor(source: Any, pitch_place: Value, pad_top: Value, pad_left: Value, side: int) -> Any:
-    """The pair of a map's upper left window's first word: `pad_top` rows and `pad_left` words before `source`.
+def minus(one: Any, other: Any, side: int) -> Any:
+    """The pair `other` words before `one`; `side` is K."""
+    borrow = one.bank < other.bank
+    bank = (one.bank - other.bank)[:BANK_BITS]
+    return pair(Mux(borrow, bank + side, bank), one.place - other.place - borrow)
 
-    The pitch's bank is 1, as windows need; both pads are below K, so that two borrows are enough.
-    """
-    bank = source.bank - pad_top - pad_left
-    borrows = (bank < 0) + (bank < -side)
-    return pair(bank + borrows * side, source.place - pad_top * pitch_place - borrows)
+
+def divided(value: Value, side: int) -> tuple[Value, Value]:
+    """`value` div K and mod K for values of up to 8 bits, by a multiplication."""
+    shift = next(bits for bits in range(8, 32) if _exact(bits, side, 1 << len(value)))
+    quotient = value * ((1 << shift) // side + 1) >> shift
+    return quotient, value - quotient * side
+
+
+def _exact(shift: int, side: int, limit: int) -> bool:
+    factor = (1 << shift) // side + 1
+    return all(value * factor >> shift == value // side for value in range(limit))
+
+
+def distance(words: Value, side: int) -> Any:
+    """The pair of a distance of up to 255 words."""
+    place, bank = divided(words, side)
+    return pair(bank, place)
+
+
+def scaled(one: Any, factor: Value, side: int) -> Any:
+    """`factor` (up to 4 bits) times the pair `one`."""
+    place, bank = divided(one.bank * factor, side)
+    return pair(bank, one.place * factor + place)

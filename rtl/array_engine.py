@@ -8,17 +8,28 @@ from amaranth.lib.wiring import In, Out, connect
 
 from arch.chip import Chip
 from arch.events import Event
-from arch.isa import INSTRUCTION_BITS, Base, Compute, Destination, Instruction, Load, Opcode, Space, Stationary
+from arch.isa import (
+    INSTRUCTION_BITS,
+    Base,
+    Compute,
+    Destination,
+    Instruction,
+    Load,
+    Moving,
+    Opcode,
+    Space,
+    Stationary,
+)
 from rtl.accumulators import Accumulators
 from rtl.counters import amounts_layout
 from rtl.fill import Fill
-from rtl.instruction import instruction_layout, loads, uses_rows
+from rtl.instruction import instruction_layout, loads, moves_map, streams_rows, uses_rows
 from rtl.kernels import KernelFile
 from rtl.loader import Loader
 from rtl.memory import ask_word, count_ones, map_port, row_port
 from rtl.multipliers import Multipliers
 from rtl.nest import Nest, step_layout
-from rtl.rows import RowFetcher
+from rtl.rows import RowFetcher, RowWalk
 from rtl.words import row_of
 from rtl.writeback import WriteBack, random_port
 
@@ -56,6 +67,7 @@ class ArrayEngine(wiring.Component):
         self._loader, self._rows, self._nest, self._fill = Loader(chip), RowFetcher(chip), Nest(chip), Fill(chip)
         m.submodules.loader = empty(self._loader)
         m.submodules.rows = empty(self._rows)
+        m.submodules.row_walk = self._row_walk = RowWalk()
         m.submodules.kernels = self._kernels = KernelFile(chip)
         m.submodules.nest = empty(self._nest)
         m.submodules.fill = empty(self._fill)
@@ -76,7 +88,8 @@ class ArrayEngine(wiring.Component):
         with m.If(self.start):
             m.d.sync += self._computing.eq(computes)
         row_load = self._load.destination != Destination.VECTOR
-        for part in (self._loader, self._nest, self._multipliers, self._writeback):
+        parts = (self._loader, self._nest, self._multipliers, self._accumulators, self._writeback, self._row_walk)
+        for part in parts:
             m.d.comb += part.compute.eq(self._compute)
         m.d.comb += [
             self._fill.load.eq(self._load),
@@ -87,26 +100,42 @@ class ArrayEngine(wiring.Component):
             self._loader.enable.eq(computes & loads(self._compute)),
             self._rows.start.eq(self.start),
             self._rows.enable.eq(Mux(computes, uses_rows(self._compute), row_load)),
-            self._rows.first.eq(Mux(computes, self._compute.row, self._load.row)),
+            self._row_walk.start.eq(self.start),
             self._writeback.start.eq(self.start | self.abort),
-            self.done.eq(self._fill.done | self._writeback.done),
         ]
+        first = Signal.like(self._rows.first)
+        m.d.comb += [first.eq(self._load.row), self._rows.first.eq(first)]
+        with m.If(computes):
+            m.d.comb += first.eq(self._compute.row + Mux(streams_rows(self._compute), self._nest.first_iteration, 0))
 
     def _supply(self, m: Module) -> None:
-        """Positions and rows to the nest and to LOAD; LOAD to the kernel file."""
+        """Units and rows to the nest and to LOAD; both to the kernel file."""
         nest, fill, rows, loader, kernels = self._nest, self._fill, self._rows, self._loader, self._kernels
+        walk, compute = self._row_walk, self._compute
+        uses_kernels = (compute.stationary == Stationary.KERNEL) | (compute.moving == Moving.KERNEL)
         m.d.comb += [
-            nest.window_ready.eq(loader.held),
+            nest.unit_ready.eq(loader.held),
+            nest.pixel.eq(loader.pixels[0]),
+            nest.vector.eq(kernels.vector),
             nest.row_ready.eq(rows.ready),
+            nest.row.eq(rows.number),
             fill.row_ready.eq(rows.ready),
-            loader.done.eq(nest.position_done),
+            loader.done.eq(nest.unit_done),
+            walk.consume.eq(nest.uses_row),
+            walk.number.eq(rows.number),
+            walk.ahead.eq(nest.rows_on),
+            walk.last_iteration.eq(nest.last_iteration),
+            walk.final.eq(nest.info.final),
             rows.consume.eq(Mux(self._computing, nest.uses_row, fill.write_row)),
-            rows.more.eq(Mux(self._computing, ~nest.info.final, fill.more)),
+            rows.more.eq(Mux(self._computing, walk.more, fill.more)),
+            rows.next.eq(Mux(self._computing, walk.next, rows.number + 1)),
             kernels.write_row.eq(fill.write_row),
             kernels.row.eq(rows.row),
+            kernels.reload.eq(nest.fill | (nest.step & nest.reloads)),
+            kernels.reload_rotate.eq(compute.rotate),
             kernels.write_word.eq(fill.write_word),
             kernels.index.eq(fill.index),
-            kernels.select.eq(Mux(self._compute.stationary == Stationary.KERNEL, nest.iteration, 0)),
+            kernels.select.eq(Mux(uses_kernels, nest.iteration, 0)),
         ]
 
     def _work(self, m: Module) -> None:
@@ -124,22 +153,20 @@ class ArrayEngine(wiring.Component):
         m.d.comb += [
             multipliers.enable.eq(nest.step),
             multipliers.reduce.eq(p_valid & p_info.add),
-            multipliers.tap.eq(nest.info.tap),
-            multipliers.lane.eq(nest.info.lane),
+            multipliers.tap.eq(nest.tap_of_iteration),
+            multipliers.lane.eq(nest.lane),
+            multipliers.kernel_tap.eq(nest.tap),
+            multipliers.scatter.eq(nest.info.scatter),
             multipliers.window.eq(self._loader.window),
             multipliers.kernel.eq(self._kernels.kernel),
             multipliers.row.eq(self._rows.row),
-            multipliers.pixel.eq(self._loader.pixel),
+            multipliers.pixels.eq(self._loader.pixels),
             accumulators.add.eq(a_valid & a_info.add),
-            accumulators.first.eq(a_info.first),
-            accumulators.bank.eq(a_info.bank),
-            accumulators.tap.eq(a_info.tap),
-            accumulators.lane.eq(a_info.lane),
-            accumulators.reduction.eq(self._compute.reduction),
+            accumulators.step.eq(a_info),
             writeback.emit.eq(a_valid & a_info.emit),
-            writeback.count.eq(a_info.words),
-            writeback.final.eq(a_info.final),
-            self._kernels.bias_tap.eq(writeback.tap),
+            writeback.step.eq(a_info),
+            self.done.eq(self._fill.done | writeback.done | (a_valid & a_info.final & self._compute.hold)),
+            self._kernels.bias_tap.eq(writeback.bias_tap),
             writeback.bias.eq(self._kernels.bias),
         ]
         connect(m, multipliers.reduced, accumulators.reduced)
@@ -165,17 +192,14 @@ class ArrayEngine(wiring.Component):
     def _use_map_memories(self, m: Module) -> None:
         """Requests to the feature and gradient memories, of which each has at most one a cycle; their data."""
         compute, loader, writeback, fill = self._compute, self._loader, self._writeback, self._fill
-        side = self._chip.kernel
-        pixel_bank, mask_bank = Signal(range(side)), Signal(range(side))
-        with m.If(loader.pixel_read):
-            m.d.sync += pixel_bank.eq(loader.pixel_address.bank)
+        mask_bank = Signal(range(self._chip.kernel))
         with m.If(writeback.mask_read):
             m.d.sync += mask_bank.eq(writeback.mask_address.bank)
         for space, port in ((Space.FEATURE, self.feature), (Space.GRADIENT, self.gradient)):
             with m.If(loader.read.any() & (compute.source_space == space)):
                 m.d.comb += [port.read.eq(loader.read), port.places.eq(loader.places)]
-            with m.Elif(loader.pixel_read & (compute.pixel_space == space)):
-                m.d.comb += ask_word(port, loader.pixel_address)
+            with m.Elif(loader.pixel_read.any() & (compute.pixel_space == space)):
+                m.d.comb += [port.read.eq(loader.pixel_read), port.places.eq(loader.pixel_places)]
             with m.Elif(writeback.mask_read & (compute.mask_space == space)):
                 m.d.comb += ask_word(port, writeback.mask_address)
             with m.Elif(fill.read & (self._load.space == space)):
@@ -186,9 +210,16 @@ class ArrayEngine(wiring.Component):
                 port.value.eq(writeback.value),
             ]
         m.d.comb += [
-            loader.blocked.eq(writeback.write & (compute.target_space == compute.source_space)),
+            loader.blocked.eq(
+                writeback.write
+                & Mux(
+                    compute.moving == Moving.KERNEL,  # a scatter
+                    compute.target_space == compute.pixel_space,
+                    moves_map(compute) & (compute.target_space == compute.source_space),
+                )
+            ),
             loader.data.eq(self._data(compute.source_space)),
-            loader.pixel_data.eq(self._word(m, compute.pixel_space, pixel_bank)),
+            loader.pixel_data.eq(self._data(compute.pixel_space)),
             writeback.mask.eq(self._word(m, compute.mask_space, mask_bank)),
             self._kernels.word.eq(self._word(m, self._load.space, fill.arriving_bank)),
         ]
@@ -235,7 +266,9 @@ class ArrayEngine(wiring.Component):
                 Mux(self.weight.read, Mux(self._rows.beat == beats - 1, last_words, banks), 0)
             ),
             amounts[Event.WEIGHT_WRITES.name].eq(count_ones(self.weight.write)),
-            amounts[Event.REGISTER_WORDS.name].eq(Mux(fill.write_row, chip.taps, fill.write_word)),
+            amounts[Event.REGISTER_WORDS.name].eq(
+                Mux(self._kernels.reload | fill.write_row, chip.taps, fill.write_word)
+            ),
             amounts[Event.ROUNDED_WORDS.name].eq(Mux(writeback.rounded_row, chip.taps, writeback.rounded_word)),
             amounts[Event.SATURATIONS.name].eq(writeback.saturations),
             amounts[Event.LOST_UPDATES.name].eq(writeback.lost_updates),

@@ -50,7 +50,7 @@ class _State(enum.Enum):
 
 
 class Host(wiring.Component):
-    """`begin` starts the engines at `first_array` and `first_vector`; `finish` is the cycle in which the last halts.
+    """`begin` starts the engines at `first_*`; `finish` is the cycle in which the last halts.
 
     From the cycle after `abort` on nothing runs. `fault_*`: the engine faults at its instruction `index_*`. `cycles`
     and `counts_*` are what registers show; each memory has its port.
@@ -176,7 +176,7 @@ class Host(wiring.Component):
         return answer
 
     def _fault(self, m: Module) -> Signal:
-        """Register FAULT: the first fault since the start, the array's before the vector engine's."""
+        """Register FAULT: the first fault since the start, the array's before the vector engine's before the DMA's."""
         fault = Signal(BUS_BITS)
         for engine in reversed(ENGINES):
             name = engine.name.lower()

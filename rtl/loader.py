@@ -1,12 +1,12 @@
-"""The loader: brings each position's words to a shadow of the window, and swaps them in when the last position is done.
+"""The loader: brings each unit's words to a shadow, and swaps them in when the last unit is done.
 
-It is always one access ahead: its registers describe the next access to request. The first access of a position may be
-requested in the cycle in which the position before it is swapped in.
+It is always one access ahead: its walks describe the next access to request. The first access of a unit may be
+requested in the cycle in which the unit before it is swapped in.
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,23 +14,39 @@ from arch.chip import Chip
 from arch.fields import ROW_BITS
 from arch.isa import Compute, Moving, Stationary, Traversal
 from arch.traversal import Move
-from rtl.address import PAIR, chosen, decremented, incremented, pair, plus, window_anchor
-from rtl.instruction import instruction_layout
-from rtl.walker import EXTENT_BITS, MOVE_BITS, Cursor, Walker
-from rtl.words import row_of, word_of, words_of
+from rtl.address import PAIR, chosen, constant, distance, minus, plus, scaled
+from rtl.banks import Banks
+from rtl.block_walk import BlockWalk
+from rtl.gather import Gather, Padding, grid
+from rtl.instruction import (
+    by_lane,
+    instruction_layout,
+    keeps_largest,
+    moves_map,
+    scatters,
+    skips_masked,
+    takes_pixels,
+    walks_blocks,
+)
+from rtl.shadow import Shadow, Window
+from rtl.walker import Cursor, Groups
+from rtl.window_walk import WindowWalk
+from rtl.words import row_of, words_of
 
 
 class Loader(wiring.Component):
-    """Accesses of a moving WINDOW or BLOCK and of a stationary PIXEL.
+    """Accesses of a moving WINDOW or BLOCK and of a stationary PIXEL or MATCH.
 
     `start` with `enable` begins with `compute`, which stays. `blocked`: the source memory is being written. `done`: the
-    last step of the position in the window. `held`: `window` (T words, those that a block lacks are 0) and `pixel` are
-    a position's. `access` is an access of a window, `read` (a bit a bank) and `places` are the words requested;
-    `pixel_read` goes to the pixels' memory.
+    last step of the unit in the window. `held`: `window` (T words, those that a block lacks are 0) and `pixels` (T
+    words, or one in tap 0) are a unit's. `access` is an access of a window; `read` (a bit a bank) and `places` are the
+    words requested, `pixel_read` and `pixel_places` those of the pixels' memory.
     """
 
     def __init__(self, chip: Chip):
         self._chip = chip
+        side = chip.kernel
+        places = data.ArrayLayout(ROW_BITS, side)
         super().__init__(
             {
                 "start": In(1),
@@ -39,41 +55,51 @@ class Loader(wiring.Component):
                 "blocked": In(1),
                 "done": In(1),
                 "access": Out(1),
-                "read": Out(chip.kernel),
-                "places": Out(data.ArrayLayout(ROW_BITS, chip.kernel)),
-                "data": In(words_of(chip, chip.kernel)),
-                "pixel_read": Out(1),
-                "pixel_address": Out(PAIR),
-                "pixel_data": In(word_of(chip)),
+                "read": Out(side),
+                "places": Out(places),
+                "data": In(words_of(chip, side)),
+                "pixel_read": Out(side),
+                "pixel_places": Out(places),
+                "pixel_data": In(words_of(chip, side)),
                 "held": Out(1),
                 "window": Out(row_of(chip)),
-                "pixel": Out(word_of(chip)),
+                "pixels": Out(row_of(chip)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         compute = self.compute
-        self._windows = Signal()
-        self._blocks = Signal()
-        self._request = Signal()
-        self._first_access = Signal()
-        self._last_access = Signal()
-        self._move = Signal(MOVE_BITS)
-        self._slot = Signal(range(self._chip.taps))
-        self._base = Signal(PAIR)
-        m.submodules.walker = self._walker = Walker()
+        self._blocks, self._request, self._brings_pixels = Signal(), Signal(), Signal()
+        m.d.comb += self._blocks.eq(walks_blocks(compute))
+        m.submodules.groups = self._groups = Groups()
+        m.submodules.window_walk = self._positions = WindowWalk(self._chip)
+        m.submodules.block_walk = self._units = BlockWalk(self._chip)
+        first, last, group_end = Signal(), Signal(), Signal()
         m.d.comb += [
-            self._windows.eq(compute.moving == Moving.WINDOW),
-            self._blocks.eq(compute.moving == Moving.BLOCK),
+            first.eq(Mux(self._blocks, self._units.first, self._positions.first)),
+            last.eq(Mux(self._blocks, self._units.move.unit_end, self._positions.last)),
+            group_end.eq(
+                Mux(
+                    self._blocks,
+                    self._units.move.walk_end,
+                    self._positions.last & self._positions.last_position,
+                )
+            ),
+            self._groups.start.eq(self.start),
+            self._groups.advance.eq(self._request & group_end),
+            self._groups.outer.eq(compute.outer),
+            self._groups.inner.eq(compute.inner),
         ]
-        swap = self._control(m)
-        self._walk(m)
-        self._ask(m)
-        self._shift(m, swap)
+        for walk, walks in ((self._positions, ~self._blocks), (self._units, self._blocks)):
+            m.d.comb += [walk.compute.eq(compute), walk.start.eq(self.start), walk.advance.eq(self._request & walks)]
+        swap, arrives = self._control(m, last, group_end)
+        source = self._source(m)
+        pixels = self._pixels(m, first)
+        self._fill(m, swap, arrives, first, source, pixels)
         return m
 
-    def _control(self, m: Module) -> Signal:
+    def _control(self, m: Module, last: Signal, group_end: Signal) -> tuple[Signal, Signal]:
         """Requests, arrivals and the swap."""
         opened, over, arrives, arrives_last, full = Signal(), Signal(), Signal(), Signal(), Signal()
         complete, swap = Signal(), Signal()
@@ -81,8 +107,7 @@ class Loader(wiring.Component):
             complete.eq(full | (arrives & arrives_last)),
             swap.eq(complete & (~self.held | self.done)),
             self._request.eq((opened | swap) & ~over & ~self.blocked),
-            self.access.eq(self._request & self._windows),
-            self.pixel_read.eq(self._request & self._first_access & (self.compute.stationary == Stationary.PIXEL)),
+            self.access.eq(self._request & (self.compute.moving == Moving.WINDOW)),
         ]
         with m.If(self.start):
             m.d.sync += [opened.eq(self.enable), over.eq(0), full.eq(0), self.held.eq(0), arrives.eq(0)]
@@ -93,210 +118,209 @@ class Loader(wiring.Component):
                 self.held.eq(swap | (self.held & ~self.done)),
             ]
             with m.If(self._request):
-                m.d.sync += [arrives_last.eq(self._last_access), opened.eq(~self._last_access)]
-                m.d.sync += over.eq(self._walker.last & self._last_access)
+                m.d.sync += [arrives_last.eq(last), opened.eq(~last)]
+                m.d.sync += over.eq(group_end & self._groups.last)
             with m.Elif(swap):
                 m.d.sync += opened.eq(1)
-        self._arrives = arrives
-        return swap
+        return swap, arrives
 
-    def _walk(self, m: Module) -> None:
-        """Where the next access is: position, move, slot of the access, and the address it starts at."""
-        compute, walker, side = self.compute, self._walker, self._chip.kernel
-        pitch, start_pitch = Signal(PAIR), compute.source_pitch
+    def _source(self, m: Module) -> Banks:
+        """The moving map: its words' addresses, and which of them are asked for."""
+        compute, side, walk = self.compute, self._chip.kernel, self._positions
+        windows = compute.moving == Moving.WINDOW
+        pitch = Signal(PAIR)
         m.d.comb += [
-            pitch.place.eq(start_pitch.place),
+            pitch.place.eq(compute.source_pitch.place),
             # A map of one row may have any pitch, but a window's rows lie in successive banks.
-            pitch.bank.eq(Mux(self._windows, 1, start_pitch.bank)),
-            walker.start.eq(self.start),
-            walker.snake.eq(compute.traversal == Traversal.SNAKE),
-            walker.height.eq(compute.height),
-            walker.width.eq(compute.width),
+            pitch.bank.eq(Mux(windows, 1, compute.source_pitch.bank)),
         ]
-        last_slot = Signal()
+        again = by_lane(compute) | ~self._groups.last_inner
+        first = self._corner(m, compute.source, pitch)
+        corner = self._group_corner(m, first, compute.source_group, again, first_again=True)
+        m.submodules.source_gather = gather = Gather(self._chip)
+        self._follow(m, gather, corner, self._grid(m, pitch, compute.source_plane))
+        m.submodules.padding = padding = Padding(self._chip)
         m.d.comb += [
-            self._first_access.eq(self._slot == 0),
-            last_slot.eq(self._slot == Mux(self._blocks, self._chip.taps - 1, side - 1)),
-            self._last_access.eq(
-                Mux(
-                    self._windows,
-                    (self._move != Move.START) | last_slot,
-                    ~self._blocks | last_slot | walker.last,
-                )
-            ),
-            walker.advance.eq(self._request & (self._last_access | self._blocks)),
+            walk.corner.eq(corner),
+            padding.start.eq(self.start),
+            padding.advance.eq(self._request & (compute.traversal == Traversal.PIXELS)),
+            padding.move.eq(self._units.move),
+            padding.pad_top.eq(compute.pad_top),
+            padding.pad_left.eq(compute.pad_left),
+            padding.step.eq(compute.step),
+            padding.dilation.eq(compute.dilation),
+            padding.planes.eq(compute.planes),
+            padding.height.eq(compute.source_height),
+            padding.width.eq(compute.source_width),
         ]
-        anchor, row_start, below, next_anchor = Signal(PAIR), Signal(PAIR), Signal(PAIR), Signal(PAIR)
-        first = Signal(PAIR)
-        m.d.comb += [
-            below.eq(plus(row_start, pitch, side)),
-            first.eq(
-                chosen(
-                    self._windows,
-                    window_anchor(compute.source, start_pitch.place, compute.pad_top, compute.pad_left, side),
-                    compute.source,
-                )
-            ),
-        ]
-        next_base = Signal(PAIR)
-        m.d.comb += next_base.eq(next_anchor)
-        with m.Switch(walker.move):
-            with m.Case(Move.RIGHT):
-                m.d.comb += next_anchor.eq(incremented(anchor, side))
-                with m.If(self._windows):  # K words on: the same bank, the next place
-                    m.d.comb += next_base.eq(pair(anchor.bank, anchor.place + 1))
-            with m.Case(Move.LEFT):
-                m.d.comb += next_anchor.eq(decremented(anchor, side))
-            with m.Case(Move.DOWN):  # K rows on: the same bank, since the pitch's bank is 1
-                m.d.comb += next_anchor.eq(plus(anchor, pitch, side))
-                m.d.comb += next_base.eq(pair(anchor.bank, anchor.place + pitch.place * side + 1))
-            with m.Default():
-                m.d.comb += next_anchor.eq(below)
-        with m.If(self.start):
-            m.d.sync += [
-                self._move.eq(Move.START),
-                self._slot.eq(0),
-                self._base.eq(first),
-                anchor.eq(first),
-                row_start.eq(first),
-            ]
-        with m.Elif(self._request):
-            m.d.sync += self._slot.eq(Mux(self._last_access, 0, self._slot + 1))
-            with m.If(walker.advance):
-                m.d.sync += [
-                    self._move.eq(Mux(self._blocks, Move.START, walker.move)),
-                    self._base.eq(next_base),
-                    anchor.eq(next_anchor),
-                ]
-                with m.If(walker.move == Move.START):
-                    m.d.sync += row_start.eq(below)
+        m.submodules.source = banks = Banks(self._chip)
+        self._gathered = Signal(side)
+        asked = Signal(side)
+        with m.If(self._blocks):
+            m.d.comb += asked.eq((1 << self._units.count) - 1)
+            with m.If(compute.traversal == Traversal.PIXELS):
+                m.d.comb += self._gathered.eq(asked & padding.inside)
             with m.Else():
-                m.d.sync += self._base.eq(incremented(self._base, side))
-        m.submodules.pixel = cursor = Cursor(self._chip)
+                m.d.comb += self._gathered.eq(asked)
+        smallest = 1 << (self._chip.word_bits - 1)
         m.d.comb += [
-            cursor.start.eq(self.start),
-            cursor.advance.eq(walker.advance),
-            cursor.move.eq(walker.move),
-            cursor.first.eq(compute.pixel),
-            cursor.pitch.eq(compute.pixel_pitch),
-            self.pixel_address.eq(cursor.address),
+            banks.request.eq(self._request & moves_map(compute)),
+            banks.first.eq(chosen(self._blocks, gather.address, walk.base)),
+            banks.stride.eq(Mux(self._blocks, gather.stride, 1)),
+            banks.extra.eq(Mux(self._blocks, gather.extra.as_value(), walk.extra.as_value())),
+            banks.wanted.eq(Mux(self._blocks, self._gathered, walk.inside)),
+            self.read.eq(banks.read),
+            self.places.eq(banks.places),
+            banks.data.eq(self.data),
+        ]
+        with m.If(keeps_largest(compute)):
+            m.d.comb += [banks.fill[lane].eq(smallest) for lane in range(self._chip.lanes)]
+        return banks
+
+    def _corner(self, m: Module, first, pitch):
+        """The pair of coordinate (-pad_top, -pad_left) of a map with `pitch` from `first` on, as `start` needs it."""
+        compute, side = self.compute, self._chip.kernel
+        corner = Signal(PAIR)
+        with m.If(self.start):
+            m.d.comb += corner.eq(first)
+            with m.If(compute.traversal != Traversal.BLOCK):
+                above = minus(first, scaled(pitch, compute.pad_top, side), side)
+                m.d.comb += corner.eq(minus(above, distance(compute.pad_left, side), side))
+        return corner
+
+    def _group_corner(self, m: Module, first, ahead, on, *, first_again: bool):
+        """With `start` `first`, then the corner of the group after this one: `ahead` behind this one's where `on`.
+
+        Otherwise it is the first one again, or (`first_again` is false) this one again.
+        """
+        here, beginning, following = Signal(PAIR), Signal(PAIR), Signal(PAIR)
+        other = beginning if first_again else here
+        with m.If(self.start):
+            m.d.comb += following.eq(first)
+            m.d.sync += [here.eq(first), beginning.eq(first)]
+        with m.Else():
+            m.d.comb += following.eq(chosen(on, plus(here, ahead, self._chip.kernel), other))
+            with m.If(self._groups.advance):
+                m.d.sync += here.eq(following)
+        return following
+
+    def _grid(self, m: Module, pitch, plane):
+        """How positions and taps lie in the moving map, or in one of its shape with another pitch."""
+        compute, side = self.compute, self._chip.kernel
+        found = Signal(grid(self._chip))
+        pixels = compute.traversal == Traversal.PIXELS
+        m.d.comb += found.step.eq(Mux(pixels, compute.step, 1))
+        with m.If(self.start):
+            m.d.sync += found.row.eq(Mux(pixels, scaled(pitch, compute.step, side).as_value(), pitch.as_value()))
+            m.d.sync += found.tap_row.eq(scaled(pitch, compute.dilation, side))
+            m.d.sync += found.tap_column.eq(chosen(compute.planes, plane, distance(compute.dilation, side)))
+        return found
+
+    def _follow(self, m: Module, gather: Gather, corner, found) -> None:
+        m.d.comb += [
+            gather.start.eq(self.start),
+            gather.advance.eq(self._request & self._blocks),
+            gather.move.eq(self._units.move),
+            gather.corner.eq(corner),
+            gather.grid.eq(found),
         ]
 
-    def _ask(self, m: Module) -> None:
-        """The banks' places, and which of the K words lie inside the map."""
-        side = self._chip.kernel
-        inside = Signal(side)
-        m.d.comb += inside.eq(self._inside(m))
-        offsets = [
-            Mux(self._move == Move.DOWN, 0, (self.compute.source_pitch.place * i)[:ROW_BITS]) for i in range(side)
+    def _pixels(self, m: Module, first: Signal) -> Banks:
+        """The pixel map: a word a position, the words of a block, or those where the moving words lie."""
+        compute, chip, walk, side = self.compute, self._chip, self._positions, self._chip.kernel
+        matches = compute.stationary == Stationary.MATCH
+        alone = compute.moving == Moving.ONE
+        one = constant(1, side)
+        corner = Signal(PAIR)
+        with m.If(matches):
+            m.d.comb += corner.eq(self._corner(m, compute.pixel, compute.pixel_pitch))
+        with m.Else():
+            m.d.comb += corner.eq(compute.pixel)
+        corner = self._group_corner(m, corner, compute.pixel_plane, self._groups.last_inner, first_again=False)
+        matched = self._grid(m, compute.pixel_pitch, constant(0, side))
+        plain = Signal(grid(chip))
+        m.d.comb += [plain.step.eq(1), plain.row.eq(compute.pixel_pitch)]
+        with m.If(alone):
+            m.d.comb += plain.tap_column.eq(compute.pixel_plane)
+        m.submodules.pixel_gather = gather = Gather(chip)
+        self._follow(m, gather, corner, Mux(matches, matched.as_value(), plain.as_value()))
+        m.submodules.pixel_cursor = cursor = Cursor(chip)
+        m.d.comb += [
+            cursor.start.eq(self.start | (self._groups.advance & ~self._blocks)),
+            cursor.advance.eq(walk.advance & walk.last),
+            cursor.move.eq(walk.next_move),
+            cursor.first.eq(corner),
+            cursor.pitch.eq(compute.pixel_pitch),
+            cursor.step.eq(one),
         ]
-        reads = self._request & (self._windows | self._blocks)
-        with m.Switch(self._base.bank):
-            for first in range(side):
-                with m.Case(first):
-                    for bank in range(side):
-                        i = (bank - first) % side
-                        m.d.comb += [
-                            self.places[bank].eq(self._base.place + offsets[i] + int(bank < first)),
-                            self.read[bank].eq(reads & inside[i]),
-                        ]
-        self._arriving_bank = Signal.like(self._base.bank)
-        self._arriving_inside = Signal.like(inside)
-        self._arriving_slot = Signal.like(self._slot)
-        self._arriving_move = Signal.like(self._move)
+        outside = scatters(compute) & ((walk.row >= compute.source_height) | (walk.column >= compute.source_width))
+        asked = Signal(side)
+        with m.If(~self._blocks):
+            m.d.comb += asked.eq(~outside)
+        with m.Elif(matches):
+            m.d.comb += asked.eq(self._gathered)
+        with m.Else():
+            m.d.comb += asked.eq((1 << self._units.count) - 1)
+        m.submodules.pixel = banks = Banks(chip)
+        each_tap = matches | alone
+        m.d.comb += [
+            self._brings_pixels.eq(
+                (takes_pixels(compute) & Mux(self._blocks, each_tap | self._units.first_tap, first))
+                | (skips_masked(compute) & first)
+            ),
+            banks.request.eq(self._request & self._brings_pixels),
+            banks.first.eq(chosen(self._blocks, gather.address, cursor.address)),
+            banks.stride.eq(gather.stride),
+            banks.extra.eq(gather.extra),
+            banks.wanted.eq(asked),
+            self.pixel_read.eq(banks.read),
+            self.pixel_places.eq(banks.places),
+            banks.data.eq(self.pixel_data),
+        ]
+        return banks
+
+    def _fill(self, m: Module, swap: Signal, arrives: Signal, first: Signal, source: Banks, pixels: Banks) -> None:
+        """Arriving words to the shadows; at the swap, to the window and the pixels."""
+        chip, units, walk = self._chip, self._units, self._positions
+        m.submodules.shadow, m.submodules.window = shadow, window = Shadow(chip), Window(chip)
+        m.submodules.pixel_shadow = pixel_shadow = Shadow(chip)
+        arriving = Signal(data.StructLayout({"first": 1, "pixels": 1}))
+        for item in (shadow, pixel_shadow):
+            m.d.comb += [item.first.eq(arriving.first), item.blocks.eq(self._blocks)]
+        with m.If(self._request):
+            m.d.sync += [arriving.first.eq(first), arriving.pixels.eq(self._brings_pixels)]
+        tap, count, slot, move = (
+            Signal.like(units.tap),
+            Signal.like(units.count),
+            Signal.like(walk.slot),
+            Signal.like(walk.move),
+        )
         with m.If(self._request):
             m.d.sync += [
-                self._arriving_bank.eq(self._base.bank),
-                self._arriving_inside.eq(inside),
-                self._arriving_slot.eq(self._slot),
-                self._arriving_move.eq(self._move),
+                tap.eq(units.tap),
+                count.eq(units.count),
+                slot.eq(walk.slot),
+                move.eq(Mux(self._blocks, Move.START, walk.move)),
             ]
-
-    def _inside(self, m: Module) -> Value:
-        """A bit for each of an access's K words (of a block only the first): it is in the map, not padding."""
-        compute, side = self.compute, self._chip.kernel
-        down = self._move == Move.DOWN
-        coordinate = signed(EXTENT_BITS + 2)
-        top, left, along, across = (Signal(coordinate, name=name) for name in ("top", "left", "along", "across"))
-        along_limit, across_limit = Signal(EXTENT_BITS), Signal(EXTENT_BITS)
-        new_column = Mux(self._move == Move.START, self._slot, Mux(self._move == Move.RIGHT, side - 1, 0))
         m.d.comb += [
-            top.eq(self._walker.row - compute.pad_top),
-            left.eq(self._walker.column - compute.pad_left),
-            along.eq(Mux(down, left, top)),
-            along_limit.eq(Mux(down, compute.source_width, compute.source_height)),
-            across.eq(Mux(down, top + (side - 1), left + new_column)),
-            across_limit.eq(Mux(down, compute.source_height, compute.source_width)),
+            shadow.arrives.eq(arrives & moves_map(self.compute)),
+            shadow.tap.eq(tap),
+            shadow.count.eq(count),
+            shadow.move.eq(move),
+            shadow.slot.eq(slot),
+            shadow.lines.eq(source.lines),
+            window.swap.eq(swap),
+            window.move.eq(move),
+            window.incoming.eq(shadow.incoming),
+            self.window.eq(window.window),
         ]
-        mask = Signal(side)
-        with m.If(self._blocks):
-            m.d.comb += mask.eq(1)
-        with m.Elif((across >= 0) & (across < across_limit)):
-            for i in range(side):
-                m.d.comb += mask[i].eq((along + i >= 0) & (along + i < along_limit))
-        return mask
-
-    def _shift(self, m: Module, swap: Signal) -> None:
-        """Arriving words to their slots of the shadow; at the swap, the window shifted and its new words filled in."""
-        side, taps = self._chip.kernel, self._chip.taps
-        lines = self._lines(m)
-        shadow, incoming = Signal(row_of(self._chip), reset_less=True), Signal(row_of(self._chip))
-        window = Signal(row_of(self._chip), reset_less=True)
-        m.d.comb += self.window.eq(window)
-        m.d.comb += incoming.eq(shadow)
-        with m.If(self._arrives):
-            with m.If(self._arriving_slot == 0):  # words that a last block lacks are 0
-                m.d.comb += incoming.eq(0)
-            with m.If(self._blocks):
-                with m.Switch(self._arriving_slot):
-                    for tap in range(taps):
-                        with m.Case(tap):
-                            m.d.comb += incoming[tap].eq(lines[0])
-            with m.Elif(self._arriving_move == Move.DOWN):
-                m.d.comb += [incoming[(side - 1) * side + i].eq(lines[i]) for i in range(side)]
-            with m.Else():
-                column = Signal(range(side))
-                m.d.comb += column.eq(Mux(self._arriving_move == Move.RIGHT, side - 1, self._arriving_slot))
-                with m.Switch(column):
-                    for c in range(side):
-                        with m.Case(c):
-                            m.d.comb += [incoming[r * side + c].eq(lines[r]) for r in range(side)]
-            m.d.sync += shadow.eq(incoming)
-        with m.If(swap):
-            sources = {Move.RIGHT: 1, Move.LEFT: -1, Move.DOWN: side}
-            with m.Switch(self._arriving_move):
-                for move, distance in sources.items():
-                    with m.Case(move):
-                        for tap in range(taps):
-                            kept = self._kept(tap, move)
-                            m.d.sync += window[tap].eq(window[tap + distance] if kept else incoming[tap])
-                with m.Default():
-                    m.d.sync += window.eq(incoming)
-        self._hold_pixel(m, swap)
-
-    def _kept(self, tap: int, move: Move) -> bool:
-        side = self._chip.kernel
-        row, column = divmod(tap, side)
-        return {Move.RIGHT: column < side - 1, Move.LEFT: column > 0, Move.DOWN: row < side - 1}[move]
-
-    def _lines(self, m: Module):
-        """The K arriving words, first to last, padding as 0."""
-        side = self._chip.kernel
-        lines = Signal(words_of(self._chip, side))
-        with m.Switch(self._arriving_bank):
-            for first in range(side):
-                with m.Case(first):
-                    for i in range(side):
-                        with m.If(self._arriving_inside[i]):
-                            m.d.comb += lines[i].eq(self.data[(first + i) % side])
-        return lines
-
-    def _hold_pixel(self, m: Module, swap: Signal) -> None:
-        arrives = Signal()
-        shadow, incoming = Signal(word_of(self._chip)), Signal(word_of(self._chip))
-        m.d.sync += arrives.eq(self.pixel_read)
-        m.d.comb += incoming.eq(Mux(arrives, self.pixel_data.as_value(), shadow.as_value()))
-        with m.If(arrives):
-            m.d.sync += shadow.eq(incoming)
-        with m.If(swap):
-            m.d.sync += self.pixel.eq(incoming)
+        m.d.comb += [
+            pixel_shadow.arrives.eq(arrives & arriving.pixels),
+            pixel_shadow.blocks.eq(1),
+            pixel_shadow.tap.eq(Mux(self._blocks, tap, 0)),
+            pixel_shadow.count.eq(Mux(self._blocks, count, 1)),
+            pixel_shadow.lines.eq(pixels.lines),
+        ]
+        # Inner steps that bring no pixels find those of their block in the shadow.
+        with m.If(swap & (takes_pixels(self.compute) | skips_masked(self.compute))):
+            m.d.sync += self.pixels.eq(pixel_shadow.incoming)

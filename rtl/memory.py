@@ -1,16 +1,16 @@
-"""The on-chip memories: banks of one port each, shared by reading, writing and the host.
+"""The on-chip memories: banks in pages of one port each, shared by reading, writing, the DMA and the host.
 
-A bank has one address a cycle. Who asks sees to it that a cycle either reads or writes; the host only asks while no
-program runs.
+A page has one address a cycle. Who asks sees to it that a cycle either reads or writes; the host only asks while no
+program runs, and the DMA and the other engines never use one page at once: tokens keep them apart (`arch.ordering`).
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.chip import Chip
+from arch.chip import Chip, OnChipMemory
 from arch.fields import ROW_BITS
 from rtl.address import PAIR
 from rtl.words import total, word_of, words_of
@@ -64,6 +64,20 @@ def row_port(chip: Chip) -> wiring.Signature:
     )
 
 
+def word_port(chip: Chip, banks: int) -> wiring.Signature:
+    """The DMA's access to a bank's word; `data` is there from the cycle after `read` to the next one's."""
+    return wiring.Signature(
+        {
+            "bank": Out(range(banks)),
+            "place": Out(ROW_BITS),
+            "read": Out(1),
+            "write": Out(1),
+            "value": Out(word_of(chip)),
+            "data": In(word_of(chip)),
+        }
+    )
+
+
 class _Bank(wiring.Component):
     """`depth` words behind one port: `read` and `write` (a bit a lane) exclude each other."""
 
@@ -98,19 +112,78 @@ class _Bank(wiring.Component):
         return m
 
 
-class MapMemory(wiring.Component):
-    """The feature or the gradient memory: K banks of `depth` words."""
+class _Pages(wiring.Component):
+    """A bank of `depth` words in pages: one port for the engines and the host, one for the DMA.
 
-    def __init__(self, chip: Chip, depth: int):
+    Both may be used in a cycle if their pages differ. `data` and `dma_data` stay until the next read.
+    """
+
+    def __init__(self, chip: Chip, shape: OnChipMemory):
         self._chip = chip
-        self._depth = depth
-        super().__init__({"engine": In(map_port(chip)), "host": In(host_port(chip, chip.kernel))})
+        self._count, self._depth = shape.pages, chip.page_depth(shape)
+        word = word_of(chip)
+        super().__init__(
+            {
+                "place": In(ROW_BITS),
+                "read": In(1),
+                "write": In(chip.lanes),
+                "value": In(word),
+                "data": Out(word),
+                "dma_place": In(ROW_BITS),
+                "dma_read": In(1),
+                "dma_write": In(1),
+                "dma_value": In(word),
+                "dma_data": Out(word),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        chosen, dma_chosen = Signal(range(self._count)), Signal(range(self._count))
+        for number in range(self._count):
+            m.submodules[f"page{number}"] = page = _Bank(self._chip, self._depth)
+            first = number * self._depth
+            here = self._holds(self.place, number)
+            dma_here = self._holds(self.dma_place, number) & (self.dma_read | self.dma_write)
+            m.d.comb += [
+                page.place.eq(Mux(dma_here, self.dma_place - first, self.place - first)),
+                page.read.eq((here & self.read) | (dma_here & self.dma_read)),
+                page.write.eq(Mux(here, self.write, 0) | (dma_here & self.dma_write).replicate(self._chip.lanes)),
+                page.value.eq(Mux(dma_here, self.dma_value.as_value(), self.value.as_value())),
+            ]
+            with m.If(chosen == number):
+                m.d.comb += self.data.eq(page.data)
+            with m.If(dma_chosen == number):
+                m.d.comb += self.dma_data.eq(page.data)
+            with m.If(here & self.read):
+                m.d.sync += chosen.eq(number)
+            with m.If(dma_here & self.dma_read):
+                m.d.sync += dma_chosen.eq(number)
+        return m
+
+    def _holds(self, place: Value, number: int) -> Value:
+        """Whether a place of the bank lies in page `number`."""
+        first, end = number * self._depth, (number + 1) * self._depth
+        return ((place >= first) if number else Const(1)) & ((place < end) if number < self._count - 1 else Const(1))
+
+
+class MapMemory(wiring.Component):
+    """The feature or the gradient memory: K banks. The `dma` and the others use different pages in a cycle."""
+
+    def __init__(self, chip: Chip, shape: OnChipMemory):
+        self._chip = chip
+        self._shape = shape
+        banks = chip.kernel
+        super().__init__(
+            {"engine": In(map_port(chip)), "host": In(host_port(chip, banks)), "dma": In(word_port(chip, banks))}
+        )
 
     def elaborate(self, platform):
         m = Module()
         engine, host = self.engine, self.host
-        for k in range(self._chip.kernel):
-            m.submodules[f"bank{k}"] = bank = _Bank(self._chip, self._depth)
+        banks = [_Pages(self._chip, self._shape) for _ in range(self._chip.kernel)]
+        for k, bank in enumerate(banks):
+            m.submodules[f"bank{k}"] = bank
             here = engine.write & (engine.address.bank == k)
             called = host.bank == k
             host_writes = Mux(called, host.write, 0)
@@ -124,22 +197,26 @@ class MapMemory(wiring.Component):
             ]
             with m.If(called):
                 m.d.comb += host.data.eq(bank.data)
+        _join_dma(m, self.dma, banks)
         return m
 
 
 class WeightMemory(wiring.Component):
-    """The weight memory: B banks, a beat moves the words at one place of all of them."""
+    """The weight memory: B banks, a beat moves the words at one place of all of them; the `dma` moves single words."""
 
     def __init__(self, chip: Chip):
         self._chip = chip
-        super().__init__({"engine": In(row_port(chip)), "host": In(host_port(chip, chip.weight_memory.banks))})
+        banks = chip.weight_memory.banks
+        super().__init__(
+            {"engine": In(row_port(chip)), "host": In(host_port(chip, banks)), "dma": In(word_port(chip, banks))}
+        )
 
     def elaborate(self, platform):
         m = Module()
         engine, host = self.engine, self.host
-        depth = self._chip.bank_depth(self._chip.weight_memory)
-        for b in range(self._chip.weight_memory.banks):
-            m.submodules[f"bank{b}"] = bank = _Bank(self._chip, depth)
+        banks = [_Pages(self._chip, self._chip.weight_memory) for _ in range(self._chip.weight_memory.banks)]
+        for b, bank in enumerate(banks):
+            m.submodules[f"bank{b}"] = bank
             called = host.bank == b
             host_writes = Mux(called, host.write, 0)
             calls = called & (host.read | host.write.any())
@@ -152,7 +229,25 @@ class WeightMemory(wiring.Component):
             ]
             with m.If(called):
                 m.d.comb += host.data.eq(bank.data)
+        _join_dma(m, self.dma, banks)
         return m
+
+
+def _join_dma(m: Module, dma, banks: list[_Pages]) -> None:
+    """Connect the DMA's port to the banks; its data stays until its next read."""
+    chosen = Signal(range(len(banks)))
+    with m.If(dma.read):
+        m.d.sync += chosen.eq(dma.bank)
+    for number, bank in enumerate(banks):
+        here = dma.bank == number
+        m.d.comb += [
+            bank.dma_place.eq(dma.place),
+            bank.dma_read.eq(dma.read & here),
+            bank.dma_write.eq(dma.write & here),
+            bank.dma_value.eq(dma.value),
+        ]
+        with m.If(chosen == number):
+            m.d.comb += dma.data.eq(bank.dma_data)
 
 
 def ask_word(port, address) -> list:

@@ -7,17 +7,19 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.chip import Chip
-from arch.isa import MODES, Compute, Moving, Reduction, Route, Stationary
+from arch.isa import MODES, Compute, Moving, Reduction, Route, Stationary, Traversal
 from rtl.instruction import instruction_layout
+from rtl.scatter import scatter_layout
 from rtl.words import product_bits, row_of, sum_bits, total, word_of
 
 
 def reduced_signature(chip: Chip) -> wiring.Signature:
-    """What P makes of the products: the sum of all, L sums over taps, and the products themselves, perhaps negated."""
+    """What P makes of the products, perhaps negated: the sum of all, L sums over taps, T over lanes, and each by itself."""
     return wiring.Signature(
         {
             "both": Out(signed(sum_bits(chip, chip.multipliers))),
             "lanes": Out(signed(sum_bits(chip, chip.taps))).array(chip.lanes),
+            "taps": Out(signed(sum_bits(chip, chip.lanes))).array(chip.taps),
             "cells": Out(signed(sum_bits(chip, 1))).array(chip.taps, chip.lanes),
         }
     )
@@ -26,7 +28,8 @@ def reduced_signature(chip: Chip) -> wiring.Signature:
 class Multipliers(wiring.Component):
     """`enable` is a step: `products` are there in the next cycle, where `reduce` makes `reduced` of them a cycle later.
 
-    `tap`, `lane` are the step's iteration, j div L and j mod L.
+    `tap`, `lane` are the step's iteration, j div L and j mod L, `kernel_tap` the tap u of its inner step; `scatter` is
+    a scatter's position.
     """
 
     def __init__(self, chip: Chip):
@@ -38,10 +41,12 @@ class Multipliers(wiring.Component):
                 "reduce": In(1),
                 "tap": In(range(chip.taps)),
                 "lane": In(range(max(2, chip.lanes))),
+                "kernel_tap": In(range(chip.taps)),
+                "scatter": In(scatter_layout(chip)),
                 "window": In(row_of(chip)),
                 "kernel": In(row_of(chip)),
                 "row": In(row_of(chip)),
-                "pixel": In(word_of(chip)),
+                "pixels": In(row_of(chip)),
                 "reduced": Out(reduced_signature(chip)),
             }
         )
@@ -79,14 +84,38 @@ class Multipliers(wiring.Component):
                 m.d.comb += [moving[t][lane].eq(1) for t in range(self._chip.taps) for lane in range(self._chip.lanes)]
             with m.Case(Moving.UNIT):
                 m.d.comb += [moving[0][lane].eq(1) for lane in range(self._chip.lanes)]
+            with m.Case(Moving.KERNEL):
+                m.d.comb += moving.eq(self._scattered(m))
         with m.Switch(self.compute.stationary):
             with m.Case(Stationary.STREAM):
                 m.d.comb += stationary.eq(self.row)
             with m.Case(Stationary.PIXEL):
-                m.d.comb += stationary[0].eq(self.pixel)
+                m.d.comb += stationary.eq(self.pixels)
+            with m.Case(Stationary.MATCH):
+                for t in range(self._chip.taps):
+                    for lane in range(self._chip.lanes):
+                        m.d.comb += stationary[t][lane].eq(self.pixels[t][lane] == self.kernel_tap)
             with m.Default():
                 m.d.comb += stationary.eq(self.kernel)
         return moving, stationary
+
+    def _scattered(self, m: Module):
+        """The kernel's taps where the cells are that they are added to: tap (y + K-1 - ky, x + K-1 - kx) modulo K."""
+        side = self._chip.kernel
+        rows, cells = Signal(row_of(self._chip)), Signal(row_of(self._chip))
+        with m.Switch(self.scatter.row):
+            for row in range(side):
+                with m.Case(row):
+                    for tap in range(side * side):
+                        source = (row + side - 1 - tap // side) % side * side + tap % side
+                        m.d.comb += rows[tap].eq(self.kernel[source])
+        with m.Switch(self.scatter.column):
+            for column in range(side):
+                with m.Case(column):
+                    for tap in range(side * side):
+                        source = tap // side * side + (column + side - 1 - tap % side) % side
+                        m.d.comb += cells[tap].eq(rows[source])
+        return cells
 
     def _routed(self, m: Module, source, route, routes: set[Route]):
         """The T x L operands that `route`, one of `routes`, makes of `source`."""
@@ -95,7 +124,11 @@ class Multipliers(wiring.Component):
         with m.Switch(route):
             if Route.LANE in routes:
                 with m.Case(Route.LANE):
-                    m.d.comb += [routed[t].eq(source[0]) for t in range(taps)]
+                    word = Signal(word_of(self._chip))
+                    m.d.comb += word.eq(source[0])
+                    with m.If(self.compute.traversal == Traversal.PIXELS):
+                        m.d.comb += word.eq(source[self.kernel_tap])
+                    m.d.comb += [routed[t].eq(word) for t in range(taps)]
             if Route.TAP in routes:
                 with m.Case(Route.TAP):
                     for t in range(taps):
@@ -111,18 +144,24 @@ class Multipliers(wiring.Component):
         return routed
 
     def _reduce(self, m: Module, products: list[list[Signal]]) -> None:
+        """Sums are only made where they are asked for: elsewhere nothing toggles."""
         taps, lanes, negate = self._chip.taps, self._chip.lanes, self.compute.negate
         sums = [Signal(signed(sum_bits(self._chip, taps)), name=f"sum{lane}") for lane in range(lanes)]
+        along = [total([products[t][lane] for t in range(taps)]) for lane in range(lanes)]
+        across = [Signal(signed(sum_bits(self._chip, lanes)), name=f"across{t}") for t in range(taps)]
         both = Signal(signed(sum_bits(self._chip, taps * lanes)))
-        m.d.comb += [sums[lane].eq(total([products[t][lane] for t in range(taps)])) for lane in range(lanes)]
-        m.d.comb += both.eq(total(sums))
         reduced = self.reduced
         with m.If(self.reduce):
             with m.Switch(self.compute.reduction):
                 with m.Case(Reduction.BOTH):
+                    m.d.comb += both.eq(total(along))
                     m.d.sync += reduced.both.eq(Mux(negate, -both, both))
                 with m.Case(Reduction.TAPS):
+                    m.d.comb += [sums[lane].eq(along[lane]) for lane in range(lanes)]
                     m.d.sync += [reduced.lanes[lane].eq(Mux(negate, -sums[lane], sums[lane])) for lane in range(lanes)]
+                with m.Case(Reduction.LANES):
+                    m.d.comb += [across[t].eq(total(products[t])) for t in range(taps)]
+                    m.d.sync += [reduced.taps[t].eq(Mux(negate, -across[t], across[t])) for t in range(taps)]
                 with m.Default():
                     for t in range(taps):
                         for lane in range(lanes):

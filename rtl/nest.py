@@ -1,42 +1,68 @@
-"""The nest: issues a COMPUTE's steps (X), one a cycle at most, in the order of (position, iteration)."""
+"""The nest: issues a COMPUTE's steps (X), one a cycle at most, in the order of (group, position, inner step, iteration)."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.chip import Chip
-from arch.isa import Compute, Emission, Reduction, Traversal
-from rtl.instruction import drains_rows, instruction_layout, loads, uses_rows
-from rtl.walker import EXTENT_BITS
+from arch.fields import ROW_BITS
+from arch.isa import CELL_INDEX_BITS, Compute, Emission, Reduction
+from rtl.block_walk import TAP_BITS
+from rtl.instruction import (
+    drains_rows,
+    instruction_layout,
+    keeps_largest,
+    loads,
+    scatters,
+    skips_masked,
+    streams_rows,
+    walks_blocks,
+    writes_rows,
+)
+from rtl.iterations import Iterations
+from rtl.scatter import ScatterWalk, scatter_layout
+from rtl.walker import EXTENT_BITS, Groups
+from rtl.words import row_of, word_of
 
 
 def step_layout(chip: Chip) -> data.StructLayout:
     """What travels with a step.
 
-    `add`: it accumulates (`first`: old values are dropped) in `bank`, with BOTH in cell (`tap`, `lane`); `emit`: then
-    `words` words (1 to T) or a row are emitted; `final`: nothing follows.
+    `add`: it accumulates in `bank` (a sum in `tap`, `lane`), `first`: old values are dropped; `index` numbers its inner
+    step; `clear`: every cell of the bank becomes 0. `emit`: then a row, number `row`, or `words` words (1 to T) from tap
+    `from_tap` on are emitted, of which lanes that are not `kept` are masked, for outer group `group`. `final`: nothing
+    follows.
     """
     return data.StructLayout(
         {
             "add": 1,
             "first": 1,
+            "clear": 1,
             "bank": range(max(2, chip.accumulator_banks)),
             "tap": range(chip.taps),
             "lane": range(max(2, chip.lanes)),
+            "index": CELL_INDEX_BITS,
+            "scatter": scatter_layout(chip),
             "emit": 1,
+            "from_tap": range(chip.taps),
             "words": range(chip.taps + 1),
+            "kept": chip.lanes,
+            "row": ROW_BITS,
+            "group": range(chip.taps),
             "final": 1,
         }
     )
 
 
 class Nest(wiring.Component):
-    """`step` works the multipliers, `drain` only emits; `info` goes with both.
+    """`step` works the multipliers, `drain` only emits, `fill` loads a kernel register; `info` goes with the first two.
 
-    `begin` starts `compute`. `window_ready`: the position's words stand; `row_ready`: the next weight row does.
-    `position_done` is a position's last step, `uses_row` a step that takes the row, `iteration` its j.
+    `begin` starts `compute`. `unit_ready`: the unit's words stand; `row_ready`: the next weight row, number `row`, does.
+    `unit_done` is a unit's last step, `uses_row` a step that takes the row, `reloads` one that takes it into register
+    `iteration` (as `fill` does), which is its j; `tap` the kernel tap u of its inner step, `number` j div L and j mod L.
+    `rows_on` is the distance from this step's streamed row to the next step's.
     """
 
     def __init__(self, chip: Chip):
@@ -46,116 +72,262 @@ class Nest(wiring.Component):
             {
                 "begin": In(1),
                 "compute": In(layout),
-                "window_ready": In(1),
+                "unit_ready": In(1),
+                "pixel": In(word_of(chip)),
+                "vector": In(row_of(chip)),
                 "row_ready": In(1),
+                "row": In(ROW_BITS),
                 "step": Out(1),
                 "drain": Out(1),
+                "fill": Out(1),
                 "info": Out(step_layout(chip)),
-                "position_done": Out(1),
+                "unit_done": Out(1),
                 "uses_row": Out(1),
+                "reloads": Out(1),
                 "iteration": Out(layout["iterations"].width),
+                "first_iteration": Out(layout["iterations"].width),
+                "last_iteration": Out(1),
+                "rows_on": Out(layout["iterations"].width),
+                "tap": Out(range(chip.taps)),
+                "tap_of_iteration": Out(range(chip.taps)),
+                "lane": Out(range(max(2, chip.lanes))),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        compute, info = self.compute, self.info
-        self._active, self._draining = Signal(), Signal()
-        self._remaining = Signal(2 * EXTENT_BITS)
-        self._last_position, self._last_iteration = Signal(), Signal()
-        size = Mux(compute.traversal == Traversal.BLOCK, self._chip.taps, 1)
+        compute = self.compute
+        self._active, self._filling, self._draining = Signal(), Signal(), Signal()
+        self._last_position, self._last_step = Signal(), Signal()
+        self._first_position, self._first_step, self._first_iteration = Signal(), Signal(), Signal()
+        m.submodules.groups = self._groups = Groups()
+        m.submodules.iterations = iterations = Iterations(self._chip)
+        m.submodules.scatter = self._scatter = ScatterWalk(self._chip)
+        self._last_iteration = self.last_iteration
+        self._last_group = self._groups.last
+        self._unit_end, self._position_end, self._group_end = Signal(), Signal(), Signal()
+        self._taken = Signal()
         m.d.comb += [
-            self._last_position.eq(self._remaining <= size),
-            self._last_iteration.eq(self.iteration + 1 == compute.iterations),
+            self._unit_end.eq(self.step & self._last_iteration),
+            self._position_end.eq(self._unit_end & self._last_step),
+            self._group_end.eq(self._position_end & self._last_position),
+            self._taken.eq(self.step | self.drain | self.fill),
+            self.unit_done.eq(self._unit_end),
+            iterations.begin.eq(self.begin),
+            iterations.compute.eq(compute),
+            iterations.advance.eq(self._taken),
+            iterations.all.eq(self._filling | self._draining),
+            iterations.pixel.eq(self.pixel),
+            iterations.vector.eq(self.vector),
+            self.iteration.eq(iterations.now.index),
+            self.first_iteration.eq(iterations.beginning.index),
+            self._first_iteration.eq(iterations.first),
+            self._last_iteration.eq(iterations.last),
+            self.rows_on.eq(iterations.ahead),
+            self.tap_of_iteration.eq(iterations.now.tap),
+            self.lane.eq(iterations.now.lane),
+            self._groups.start.eq(self.begin),
+            self._groups.advance.eq(self._group_end),
+            self._groups.outer.eq(compute.outer),
+            self._groups.inner.eq(compute.inner),
+            self._scatter.compute.eq(compute),
+            self._scatter.start.eq(self.begin),
+            self._scatter.advance.eq(self._position_end),
         ]
         free = self._pace(m)
-        row_free = ~uses_rows(compute) | drains_rows(compute) | self.row_ready
-        window_free = ~loads(compute) | self.window_ready
-        m.d.comb += [
-            self.step.eq(self._active & ~self._draining & window_free & free & row_free),
-            self.drain.eq(self._active & self._draining & self.row_ready),
-            self.position_done.eq(self.step & self._last_iteration),
-            self.uses_row.eq(Mux(self._draining, self.drain, self.step & uses_rows(compute) & ~drains_rows(compute))),
-        ]
-        self._count(m, size)
+        self._supply(m, free)
+        self._count(m)
+        self._count_taps(m)
         self._describe(m)
         return m
+
+    def _supply(self, m: Module, free: Signal) -> None:
+        """What a step needs, and whether it is there."""
+        compute = self.compute
+        streams, takes_row = Signal(), Signal()
+        m.d.comb += [
+            streams.eq(streams_rows(compute)),
+            self.reloads.eq(compute.reload & self._last_position & self._last_step & ~self._last_group),
+            takes_row.eq(streams | self.reloads),
+            self.fill.eq(self._active & self._filling & self.row_ready),
+            self.step.eq(
+                self._active
+                & ~self._filling
+                & ~self._draining
+                & (~loads(compute) | self.unit_ready)
+                & free
+                & (~takes_row | self.row_ready)
+            ),
+            self.drain.eq(self._active & self._draining & self.row_ready),
+            self.uses_row.eq((self.step & takes_row) | self.drain | self.fill),
+        ]
 
     def _pace(self, m: Module) -> Signal:
         """Whether the words of the last completed position leave room for this step."""
         compute = self.compute
         left = Signal(range(self._chip.taps))
-        free, completes = Signal(), Signal()
-        several = compute.reduction == Reduction.NONE
-        single_bank = self._chip.accumulator_banks == 1
+        bank, self._cell_bank = Signal(range(max(2, self._chip.accumulator_banks))), Signal.like(self.info.bank)
+        free, emits, shared = Signal(), Signal(), Signal()
+        at_position = compute.emission == Emission.POSITION
         m.d.comb += [
-            completes.eq((compute.emission == Emission.POSITION) & self._last_iteration),
-            free.eq((left == 0) | ~(completes | (several if single_bank else 0))),
+            emits.eq(
+                at_position
+                & self._last_step
+                & self._last_iteration
+                & self._groups.last_inner
+                & ~compute.hold
+                & (~scatters(compute) | self._scatter.emits)
+            ),
+            shared.eq(at_position & walks_blocks(compute) & (bank == self._cell_bank)),
+            free.eq((left == 0) | ~(emits | shared)),
         ]
+        self._emits = emits
         with m.If(self.begin):
             m.d.sync += left.eq(0)
-        with m.Elif(self.step & completes):
-            m.d.sync += left.eq(self.info.words - 1)
+        with m.Elif(self.step & emits):
+            m.d.sync += [left.eq(self.info.words - 1), bank.eq(self._cell_bank)]
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
         return free
 
-    def _count(self, m: Module, size) -> None:
-        compute, info = self.compute, self.info
-        wraps = self._last_iteration
-        self._first_position, self._parity = Signal(), Signal()
-        self._tap, self._lane = Signal.like(info.tap), Signal.like(info.lane)
-        last_lane = self._lane == self._chip.lanes - 1
+    def _count(self, m: Module) -> None:
+        """What is going on; positions and their accumulator cells; what the flags of first and last say."""
+        compute, chip = self.compute, self._chip
+        remaining, all_positions = Signal(2 * EXTENT_BITS), Signal(2 * EXTENT_BITS)
+        position = Signal(2 * EXTENT_BITS)
+        self._remaining, self._position = remaining, position
+        self._cell_tap = Signal(range(chip.taps))
+        self._ended_group = Signal()  # a drain's group is the last one
+        size = Mux(walks_blocks(compute), chip.taps, 1)
+        bank, tap = self._cell_bank, self._cell_tap
+        last_bank, last_tap = bank == chip.accumulator_banks - 1, tap == chip.taps - 1
+        m.d.comb += [self._last_position.eq(remaining <= size), self._first_position.eq(position == 0)]
+        area = compute.height * compute.width
         with m.If(self.begin):
             m.d.sync += [
                 self._active.eq(1),
+                self._filling.eq(compute.reload),
                 self._draining.eq(0),
-                self._remaining.eq(compute.height * compute.width),
-                self._first_position.eq(1),
-                self._parity.eq(0),
-                self.iteration.eq(0),
-                self._tap.eq(0),
-                self._lane.eq(0),
+                all_positions.eq(area),
+                remaining.eq(area),
+                position.eq(0),
+                bank.eq(0),
+                tap.eq(0),
             ]
-        with m.Elif(self.step | self.drain):
-            m.d.sync += [
-                self.iteration.eq(Mux(wraps, 0, self.iteration + 1)),
-                self._tap.eq(Mux(wraps, 0, self._tap + last_lane)),
-                self._lane.eq(Mux(wraps | last_lane, 0, self._lane + 1)),
-            ]
-            with m.If(info.final):
+        with m.Elif(self._taken):
+            with m.If(self.info.final & ~self.fill):
                 m.d.sync += self._active.eq(0)
-            with m.Elif(self.position_done):
-                m.d.sync += [
-                    self._remaining.eq(self._remaining - size),
-                    self._first_position.eq(0),
-                    self._parity.eq(~self._parity),
-                    self._draining.eq(self._last_position),
-                ]
+            with m.If(self._last_iteration & ~self.step):
+                m.d.sync += [self._filling.eq(0), self._draining.eq(0)]
+            with m.If(self._group_end):
+                m.d.sync += [remaining.eq(all_positions), position.eq(0), bank.eq(0), tap.eq(0)]
+                m.d.sync += [self._draining.eq(drains_rows(compute) & ~compute.hold)]
+                m.d.sync += self._ended_group.eq(self._last_group)
+            with m.Elif(self._position_end):
+                m.d.sync += [remaining.eq(remaining - size), position.eq(position + 1)]
+                with m.If(walks_blocks(compute) | last_tap):
+                    m.d.sync += [bank.eq(Mux(last_bank, 0, bank + 1)), tap.eq(0)]
+                with m.Else():
+                    m.d.sync += tap.eq(tap + 1)
+
+    def _count_taps(self, m: Module) -> None:
+        """The inner step and its kernel tap."""
+        compute = self.compute
+        row, column = Signal(TAP_BITS), Signal(TAP_BITS)
+        index = Signal(CELL_INDEX_BITS)
+        tap, tap_row, tap_outer = (Signal(len(compute.tap), name=name) for name in ("u", "u_row", "u_outer"))
+        next_outer, next_row = Signal.like(tap), Signal.like(tap)
+        last_column = column + 1 == compute.kernel_width
+        m.d.comb += [
+            self._first_step.eq((row == 0) & (column == 0)),
+            self._last_step.eq(last_column & (row + 1 == compute.kernel_height)),
+            next_outer.eq(tap_outer + Mux(self._groups.last_inner, compute.tap_outer, 0)),
+            next_row.eq(tap_row + compute.tap_row),
+            self.info.index.eq(index),
+            self.tap.eq(tap),
+        ]
+        with m.If(self.begin):
+            m.d.sync += [row.eq(0), column.eq(0), index.eq(0)]
+            m.d.sync += [register.eq(compute.tap) for register in (tap, tap_row, tap_outer)]
+        with m.Elif(self._group_end):
+            m.d.sync += [row.eq(0), column.eq(0), index.eq(0)]
+            m.d.sync += [register.eq(next_outer) for register in (tap, tap_row, tap_outer)]
+        with m.Elif(self._position_end):
+            m.d.sync += [row.eq(0), column.eq(0), index.eq(0), tap.eq(tap_outer), tap_row.eq(tap_outer)]
+        with m.Elif(self._unit_end):
+            m.d.sync += index.eq(index + 1)
+            with m.If(last_column):
+                m.d.sync += [row.eq(row + 1), column.eq(0), tap.eq(next_row), tap_row.eq(next_row)]
+            with m.Else():
+                m.d.sync += [column.eq(column + 1), tap.eq(tap + compute.tap_column)]
+
+    def _untouched(self, m: Module) -> Signal:
+        """Whether a group has not yet added to the iteration's bank, as its first positions may have skipped it."""
+        added = Signal(max(2, self._chip.accumulator_banks))
+        number = self.info.bank
+        with m.If(self.begin | (self.drain & self._last_iteration)):
+            m.d.sync += added.eq(0)
+        with m.Elif(self.step & self.compute.skip):
+            m.d.sync += added.eq(added | (1 << number))
+        untouched = Signal()
+        m.d.comb += untouched.eq(~added.bit_select(number, 1))
+        return untouched
 
     def _describe(self, m: Module) -> None:
         compute, info = self.compute, self.info
-        none, both = compute.reduction == Reduction.NONE, compute.reduction == Reduction.BOTH
+        both, lanes = compute.reduction == Reduction.BOTH, compute.reduction == Reduction.LANES
         at_end = compute.emission == Emission.END
-        at_position = compute.emission == Emission.POSITION
-        last = self._last_position & self._last_iteration
+        blocks, scatter = walks_blocks(compute), scatters(compute)
+        last = self._last_position & self._last_step & self._last_iteration
         block_words = Mux(self._last_position, self._remaining[: len(info.words)], self._chip.taps)
-        banks = self._chip.accumulator_banks
+        fresh, rows = Signal(), Signal()
         m.d.comb += [
-            info.add.eq(self.step),
-            info.tap.eq(self._tap),
-            info.lane.eq(self._lane),
-            info.final.eq(Mux(self._draining, self._last_iteration, last & ~drains_rows(compute))),
-            info.words.eq(Mux(none & at_position, block_words, Mux(both & at_end, self._tap + 1, 1))),
+            rows.eq(writes_rows(compute)),
+            info.add.eq(self.step | info.clear),
+            info.lane.eq(self.lane),
+            info.scatter.eq(self._scatter.cells),
+            info.row.eq(Mux(compute.emission == Emission.ROW, compute.target_row + self._position, self.row)),
+            info.group.eq(self._groups.index),
+            info.final.eq(
+                Mux(self._draining, self._ended_group, self._last_group & ~(drains_rows(compute) & ~compute.hold))
+                & Mux(self._draining, self._last_iteration, last)
+            ),
+            info.first.eq(fresh & ~compute.keep),
+            info.words.eq(1),
         ]
-        with m.If(none & at_end):
-            m.d.comb += info.bank.eq(self.iteration)
-        with m.Elif(none & at_position):
-            m.d.comb += info.bank.eq(self._parity if banks > 1 else 0)
+        with m.If(skips_masked(compute)):
+            m.d.comb += info.kept.eq(Cat(self.pixel[lane] > 0 for lane in range(self._chip.lanes)))
+        untouched = self._untouched(m)
         with m.Switch(compute.emission):
             with m.Case(Emission.POSITION):
-                m.d.comb += [info.first.eq(both | (self.iteration == 0)), info.emit.eq(self._last_iteration)]
+                m.d.comb += [
+                    info.emit.eq(self._emits),
+                    info.bank.eq(Mux(scatter, self._scatter.bank, self._cell_bank)),
+                    info.from_tap.eq(Mux(scatter, self._scatter.tap, Mux(blocks, 0, self._cell_tap))),
+                    info.tap.eq(self._cell_tap),
+                    fresh.eq(
+                        (self._groups.first_inner | keeps_largest(compute))
+                        & self._first_step
+                        & (self._first_iteration | both | lanes)
+                    ),
+                ]
+                with m.If(blocks):
+                    m.d.comb += info.words.eq(block_words)
             with m.Case(Emission.END):
-                m.d.comb += [info.first.eq(self._first_position), info.emit.eq(Mux(none, self._draining, last))]
+                m.d.comb += [
+                    info.emit.eq(Mux(rows, self._draining, last) & ~compute.hold),
+                    info.bank.eq(Mux(both, 0, self.iteration)),
+                    info.tap.eq(Mux(both, self.tap_of_iteration, Mux(rows, self.tap, 0))),
+                    fresh.eq(Mux(compute.skip, untouched, self._first_position & self._first_step)),
+                    info.clear.eq(self.drain & compute.skip & untouched & ~compute.keep),
+                ]
+                with m.If(both):
+                    m.d.comb += info.words.eq(self.tap_of_iteration + 1)
+            with m.Case(Emission.ROW):
+                m.d.comb += [
+                    info.emit.eq(self._last_iteration & self._last_step),
+                    info.bank.eq(self._cell_bank),
+                    fresh.eq(self._first_iteration),
+                ]
             with m.Default():
-                m.d.comb += [info.first.eq(1), info.emit.eq(1)]
+                m.d.comb += [info.emit.eq(1), fresh.eq(1)]

@@ -7,7 +7,7 @@ from amaranth.lib import enum, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.chip import Chip
-from arch.isa import ENGINE_OF, ENGINES, EXECUTED, INSTRUCTION_BITS, TOKEN_LIMIT, Engine, Instruction, Opcode
+from arch.isa import ENGINES, INSTRUCTION_BITS, TOKEN_LIMIT, Engine, Instruction, Opcode, executed
 from rtl.instruction import instruction_layout
 
 
@@ -42,7 +42,7 @@ class Sequencer(wiring.Component):
 
     def __init__(self, chip: Chip, engine: Engine):
         self._chip = chip
-        self._known = [opcode for opcode in EXECUTED if engine in ENGINE_OF[opcode]]
+        self._known = executed(engine, chip)
         self._others = [other for other in ENGINES if other != engine]
         index = range(chip.program_memory.instructions)
         super().__init__(

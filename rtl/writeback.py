@@ -8,11 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from arch.chip import Chip
 from arch.fields import ROW_BITS
-from arch.isa import Base, Compute, Emission, Overflow, Reduction, Traversal
+from arch.isa import CELL_INDEX_BITS, Base, Compute, Emission, Overflow, Reduction, Traversal
 from arch.numerics import RANDOM_BITS, seeded
-from rtl.address import PAIR
-from rtl.instruction import instruction_layout, writes_rows
+from rtl.address import PAIR, chosen, constant, distance, plus
+from rtl.instruction import instruction_layout, scatters, skips_masked, writes_rows
 from rtl.memory import count_ones
+from rtl.nest import step_layout
 from rtl.rounder import Addend, advanced, narrowed, rounded
 from rtl.walker import Cursor, Move, Walker
 from rtl.words import row_of, word_of, words_of
@@ -34,23 +35,20 @@ def random_port(chip: Chip) -> wiring.Signature:
 class WriteBack(wiring.Component):
     """Turns accumulators into words of a map or a weight row.
 
-    `start` empties it. `emit`, in the cycle before B, announces `count` words (1 to T) or a row; `final` that the
-    instruction ends with their last write. In B: `tap` is the word's index, `cells` the bank's accumulators, `bias`
-    the bias register's word, `row` the row that is replaced. `row_write` has a bit a bank. `done` is the instruction's
-    last write.
+    `start` empties it. `emit`, in the cycle before B, announces `step`: its words or row, the instruction's last ones if
+    it is `final`. In B: `cells` are the bank's accumulators, `bias` the bias register's word `bias_tap`, `row` the row
+    that is replaced. `row_write` has a bit a bank. `done` is the instruction's last write.
     """
 
     def __init__(self, chip: Chip):
         self._chip = chip
-        count = range(chip.taps + 1)
         super().__init__(
             {
                 "start": In(1),
                 "compute": In(instruction_layout(Compute)),
                 "emit": In(1),
-                "count": In(count),
-                "final": In(1),
-                "tap": Out(range(chip.taps)),
+                "step": In(step_layout(chip)),
+                "bias_tap": Out(range(chip.taps)),
                 "cells": In(signed(chip.accumulator_bits)).array(chip.taps, chip.lanes),
                 "bias": In(word_of(chip)),
                 "row": In(row_of(chip)),
@@ -83,14 +81,30 @@ class WriteBack(wiring.Component):
 
     def _emission(self, m: Module) -> tuple[Signal, Value]:
         """B's state: whether a word or row is emitted in this cycle, and whether it is the instruction's last."""
-        active, count, final, last_word = Signal(), Signal.like(self.count), Signal(), Signal()
-        m.d.comb += last_word.eq(self.tap + 1 == count)
+        step, compute = self.step, self.compute
+        active, final, last_word = Signal(), Signal(), Signal()
+        left, group = Signal.like(step.words), Signal.like(step.group)
+        self._tap, self._number = Signal.like(step.from_tap), Signal.like(step.row)
+        self._kept = Signal.like(step.kept)
+        m.d.comb += [
+            last_word.eq(left == 1),
+            self.bias_tap.eq(Mux(compute.emission == Emission.END, self._tap, compute.bias_word + group)),
+        ]
         with m.If(self.start):
             m.d.sync += active.eq(0)
         with m.Elif(self.emit):
-            m.d.sync += [active.eq(1), self.tap.eq(0), count.eq(self.count), final.eq(self.final)]
+            m.d.sync += [
+                active.eq(1),
+                self._tap.eq(step.from_tap),
+                left.eq(step.words),
+                group.eq(step.group),
+                self._number.eq(step.row),
+                self._kept.eq(step.kept),
+                final.eq(step.final),
+            ]
         with m.Elif(active):
-            m.d.sync += [active.eq(~last_word), self.tap.eq(Mux(last_word, 0, self.tap + 1))]
+            m.d.sync += [active.eq(~last_word), left.eq(left - 1), self._tap.eq(self._tap + 1)]
+        self._last_word = last_word
         return active, active & last_word & final
 
     def _round(self, m: Module, active: Signal):
@@ -116,16 +130,25 @@ class WriteBack(wiring.Component):
         return results, cells
 
     def _cell(self, m: Module, t: int, lane: int):
-        """What rounder (t, lane) takes: of tap 0 the cells of word `tap`, where those beyond the iterations are 0."""
+        """What rounder (t, lane) takes: of tap 0 the cells of the word, where those beyond the iterations are 0."""
         if t:
             return self.cells[t][lane]
-        cell = Signal(signed(self._chip.accumulator_bits), name=f"cell0_{lane}")
-        beyond = self.tap * self._chip.lanes + lane >= self.compute.iterations
-        with m.If((self.compute.reduction != Reduction.BOTH) | ~beyond):
-            with m.Switch(self.tap):
-                for tap in range(self._chip.taps):
-                    with m.Case(tap):
-                        m.d.comb += cell.eq(self.cells[tap][lane])
+        compute, taps = self.compute, self._chip.taps
+        cell, word = (Signal(signed(self._chip.accumulator_bits), name=f"{name}0_{lane}") for name in ("cell", "word"))
+        first = Mux(compute.emission == Emission.END, self._tap * self._chip.lanes, 0)
+        limited = (compute.reduction == Reduction.BOTH) | (compute.reduction == Reduction.LANES)
+        with m.Switch(self._tap):
+            for tap in range(taps):
+                with m.Case(tap):
+                    m.d.comb += word.eq(self.cells[tap][lane])
+        with m.If(limited & (first + lane >= compute.iterations)):
+            m.d.comb += cell.eq(0)
+        with m.Elif(compute.reduction == Reduction.MAXIMUM):
+            m.d.comb += cell.eq(word >> CELL_INDEX_BITS)
+        with m.Elif(compute.reduction == Reduction.INDEX):
+            m.d.comb += cell.eq(~word[:CELL_INDEX_BITS])
+        with m.Else():
+            m.d.comb += cell.eq(word)
         return cell
 
     def _base(self, t: int, lane: int) -> Value:
@@ -167,7 +190,7 @@ class WriteBack(wiring.Component):
         ]
         m.d.comb += [self.rounded_word.eq(word_active), self.rounded_row.eq(row_active)]
         wraps = compute.overflow == Overflow.WRAP
-        unfit_words, words = self._words(m, results, wraps)
+        unfit_words, words = self._words(m, active, results, wraps)
         unfit_row, lost, row = self._row(m, active, row_active, results, cells, wraps)
         with m.If(row_active):
             m.d.comb += [self.saturations.eq(unfit_row), self.lost_updates.eq(lost)]
@@ -178,15 +201,20 @@ class WriteBack(wiring.Component):
         with m.If(word_active):
             m.d.sync += [self.value[lane].eq(words[lane]) for lane in range(chip.lanes)]
         self._addresses(m, active, word_active)
-        row_done = self._write_row(m, row_active, row, write_last)
+        row_done = self._write_row(m, active, row_active, row, write_last)
         m.d.comb += self.done.eq((self.write & write_last) | row_done)
 
-    def _words(self, m: Module, results, wraps):
+    def _words(self, m: Module, active, results, wraps):
         """The word in S, and how many of its lanes did not fit."""
         words, unfits = [], []
+        kept_lanes = Signal(self._chip.lanes)
+        with m.If(active):
+            m.d.sync += kept_lanes.eq(self._kept)
+        carried = skips_masked(self.compute)
         for lane in range(self._chip.lanes):
             value = Signal(signed(self._chip.accumulator_bits), name=f"value{lane}")
-            kept = ~(self.compute.relu & (results[0][lane] < 0)) & ~(self.compute.mask & (self.mask[lane] <= 0))
+            masked = self.compute.mask & Mux(carried, ~kept_lanes[lane], self.mask[lane] <= 0)
+            kept = ~(self.compute.relu & (results[0][lane] < 0)) & ~masked
             m.d.comb += value.eq(Mux(kept, results[0][lane], 0))
             word, unfit = narrowed(value, self._chip.word_bits, wraps)
             words.append(word)
@@ -198,6 +226,7 @@ class WriteBack(wiring.Component):
         chip = self._chip
         old = Signal(row_of(chip), reset_less=True)
         row, unfits, losses = [], [], []
+        replaces = self.compute.base == Base.ROW
         with m.If(active & self._rows):
             m.d.sync += old.eq(self.row)
         for t in range(chip.taps):
@@ -213,7 +242,7 @@ class WriteBack(wiring.Component):
                     m.d.comb += [
                         value.eq(word),
                         unfit.eq(wide),
-                        lost.eq(moved & ~unfit & (value == old[t][lane])),
+                        lost.eq(replaces & moved & ~unfit & (value == old[t][lane])),
                     ]
                 row.append(value)
                 unfits.append(unfit)
@@ -222,52 +251,69 @@ class WriteBack(wiring.Component):
 
     def _addresses(self, m: Module, active, word_active) -> None:
         """Addresses of emitted words and their masks; words at the end of a nest lie one after another."""
-        compute = self.compute
+        compute, side = self.compute, self._chip.kernel
         m.submodules.walker = walker = Walker()
         m.submodules.target = target = Cursor(self._chip)
         m.submodules.masks = masks = Cursor(self._chip)
-        advance = active & ~self._rows
+        advance, at_end, group_end = Signal(), Signal(), Signal()
+        scatter = scatters(compute)
         m.d.comb += [
+            advance.eq(active & ~self._rows),
+            at_end.eq(compute.emission == Emission.END),
+            group_end.eq(advance & Mux(at_end, self._last_word, walker.last)),
             walker.start.eq(self.start),
             walker.advance.eq(advance),
             walker.snake.eq(compute.traversal == Traversal.SNAKE),
-            walker.height.eq(compute.height),
-            walker.width.eq(compute.width),
-            target.first.eq(compute.target),
+            walker.height.eq(compute.height - Mux(scatter, compute.pad_top, 0)),
+            walker.width.eq(compute.width - Mux(scatter, compute.pad_left, 0)),
             target.pitch.eq(compute.target_pitch),
-            masks.first.eq(compute.mask_source),
             masks.pitch.eq(compute.mask_pitch),
-            self.mask_read.eq(advance & compute.mask),
+            self.mask_read.eq(advance & compute.mask & ~skips_masked(compute)),
             self.mask_address.eq(masks.address),
         ]
-        for cursor in (target, masks):
+        step = Signal(PAIR)
+        m.d.comb += step.eq(constant(1, side))
+        with m.If(~at_end):
+            m.d.comb += step.eq(distance(compute.target_step, side))
+        maps = ((target, compute.target, compute.target_outer), (masks, compute.mask_source, compute.mask_outer))
+        for cursor, first, outer in maps:
+            group = Signal(PAIR)
             m.d.comb += [
-                cursor.start.eq(self.start),
+                cursor.start.eq(self.start | group_end),
+                cursor.first.eq(chosen(self.start, first, plus(group, outer, side))),
                 cursor.advance.eq(advance),
-                cursor.move.eq(Mux(compute.emission == Emission.END, Move.RIGHT, walker.move)),
+                cursor.step.eq(step),
+                cursor.move.eq(Mux(at_end, Move.RIGHT, walker.move)),
             ]
+            with m.If(self.start | group_end):
+                m.d.sync += group.eq(cursor.first)
         address = Signal(PAIR)
         with m.If(advance):
             m.d.sync += address.eq(target.address)
         with m.If(word_active):
             m.d.sync += self.address.eq(address)
 
-    def _write_row(self, m: Module, row_active, row, write_last):
+    def _write_row(self, m: Module, active, row_active, row, write_last):
         """W of a row: its beats on successive cycles; whether this is the instruction's last one."""
         chip = self._chip
         beats, banks = chip.row_beats, chip.weight_memory.banks
         beat, busy = Signal(range(max(2, beats))), Signal()
+        number, place = Signal(ROW_BITS), Signal(ROW_BITS)  # the row's number, in S and in W
         store = [Signal.like(value, name=f"store{i}", reset_less=True) for i, value in enumerate(row)]
         last_beat = beat == beats - 1
         row_last = Signal()
+        with m.If(active):
+            m.d.sync += number.eq(self._number)
         with m.If(row_active):
             m.d.sync += [register.eq(value) for register, value in zip(store, row, strict=True)]
+            m.d.sync += place.eq(number * beats)
+        m.d.comb += self.row_place.eq(place + beat)
         with m.If(self.start):
-            m.d.sync += [busy.eq(0), beat.eq(0), self.row_place.eq(self.compute.row * beats)]
+            m.d.sync += [busy.eq(0), beat.eq(0)]
         with m.Else():
             m.d.sync += busy.eq(row_active | (busy & ~last_beat))
             with m.If(busy):
-                m.d.sync += [self.row_place.eq(self.row_place + 1), beat.eq(Mux(last_beat, 0, beat + 1))]
+                m.d.sync += beat.eq(Mux(last_beat, 0, beat + 1))
         with m.If(busy):
             with m.Switch(beat):
                 for i in range(beats):

@@ -12,14 +12,19 @@ import numpy as np
 from cocotb.triggers import FallingEdge, RisingEdge
 
 from testbenches.bench import REPLY, SCRIPT
+from testbenches.bench_external import KEEP_OUTSIDE, LOAD_OUTSIDE, OUTSIDE, outside_bytes
 from testbenches.memory_map import READ, WRITE, script
 
 
 class Bus:
-    """Plays transactions through the bench's ports `go` and `busy`; `dut` is the bench."""
+    """Plays transactions through the bench's ports `go` and `busy`; `dut` is the bench.
 
-    def __init__(self, dut: Any):
+    `beat`: bytes of a beat of the memory outside, 0 if there is none.
+    """
+
+    def __init__(self, dut: Any, beat: int):
         self._dut = dut
+        self._beat = beat
         dut.go.value = 0
 
     async def write(self, addresses: np.ndarray, words: np.ndarray) -> None:
@@ -38,6 +43,17 @@ class Bus:
     async def read_one(self, address: int) -> int:
         """The word at one byte address."""
         return int((await self.read(np.array([address])))[0])
+
+    async def write_external(self, contents: np.ndarray) -> None:
+        """Make the memory outside begin with these bytes, uint8[n], whole beats."""
+        beats = contents.reshape(-1, self._beat)[:, ::-1]  # the lowest byte last
+        Path(OUTSIDE).write_text("".join(f"{beat.tobytes().hex()}\n" for beat in beats))
+        await self._play(f"{LOAD_OUTSIDE:x} 0 0\n")
+
+    async def read_external(self, count: int) -> np.ndarray:
+        """The first `count` bytes of the memory outside, uint8."""
+        await self._play(f"{KEEP_OUTSIDE:x} 0 0\n")
+        return outside_bytes(Path(OUTSIDE).read_text(), self._beat)[:count]
 
     async def _play(self, lines: str) -> None:
         Path(SCRIPT).write_text(lines)

@@ -14,7 +14,7 @@ import numpy as np
 
 from arch.chip import Chip
 from arch.files import write_whole
-from arch.isa import ENGINE_OF, ENGINES, EXECUTED, Engine, Halt, Instruction
+from arch.isa import ENGINE_OF, ENGINES, Engine, Halt, Instruction, executed
 from arch.program import Entry, Program
 from sim.fast import FastMachine
 from sim.result import Result
@@ -187,13 +187,13 @@ def scenario_of(name: str, program: Program, cycles: int, rng: np.random.Generat
     if name == "fault":
         engine = ENGINES[rng.integers(len(ENGINES))]
         index = int(rng.integers(program.first("main", engine), len(program.streams[engine])))
-        return Scenario(opcodes={(engine, index): int(rng.choice(illegal_opcodes(engine)))})
+        return Scenario(opcodes={(engine, index): int(rng.choice(illegal_opcodes(engine, program.chip)))})
     return Scenario()
 
 
-def illegal_opcodes(engine: Engine) -> list[int]:
+def illegal_opcodes(engine: Engine, chip: Chip) -> list[int]:
     """Opcodes that an engine does not execute, those of other engines and those that nothing is included."""
-    legal = [opcode for opcode in EXECUTED if engine in ENGINE_OF[opcode]]
+    legal = executed(engine, chip)
     return [bits for bits in range(16) if bits not in legal]
 
 

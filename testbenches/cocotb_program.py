@@ -76,7 +76,7 @@ class _Bench:
             if not ended:
                 self._known = None
                 return outcome
-        outcome.image = self._known = await host.read_image()
+        outcome.image = self._known = await host.read_image(program.external_words)
         # Without an expected image, the trace's must at least be what lies in the memories.
         wanted = image if job.image is None else job.image
         outcome.differences += image_differences(len(job.inputs) - 1, wanted, outcome.image)

@@ -9,16 +9,24 @@ from dataclasses import dataclass
 from arch import fields
 from arch.chip import Chip
 from arch.events import Event
-from arch.isa import EXECUTED, KINDS, Engine
+from arch.isa import ENGINES, EXECUTED, KINDS
 from testbenches.code_coverage import CodePoint
 
 COUNTED_BITS = 16
 """Bits of a counter that are asked for: no program of the campaign takes 2^16 cycles."""
-_ABSENT = (
-    *(Event.STEPS, Event.WINDOW_WORDS, Event.WEIGHT_READS, Event.WEIGHT_WRITES),
-    *(Event.REGISTER_WORDS, Event.LOST_UPDATES),
-)
-"""Events that the vector engine does not have."""
+_OUTSIDE = (Event.EXTERNAL_READS, Event.EXTERNAL_WRITES)
+_ABSENT = {
+    "array": _OUTSIDE,
+    "vector": (
+        *(Event.STEPS, Event.WINDOW_WORDS, Event.WEIGHT_READS, Event.WEIGHT_WRITES),
+        *(Event.REGISTER_WORDS, Event.LOST_UPDATES, *_OUTSIDE),
+    ),
+    "dma": (
+        *(Event.STEPS, Event.WINDOW_WORDS, Event.REGISTER_WORDS),
+        *(Event.ROUNDED_WORDS, Event.SATURATIONS, Event.LOST_UPDATES),
+    ),
+}
+"""Events that an engine does not have."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +97,9 @@ def _fields(chip: Chip) -> list[Bits]:
     }
     reason = "arch.legal refuses fields beyond this chip's memories, lanes, registers and accumulators"
     rules = [Bits("", rf"{name}$", limit.bit_length(), reason) for name, limit in limits.items()]
-    others = "tokens pass between the two engines of this version, and none to the sender"
-    rules.append(Bits("", r"(\.wait|\.signal|^signal|^sent|^lacking)$", 2, others))
-    for engine in (Engine.ARRAY, Engine.VECTOR):
+    others = "tokens pass between the three engines of this version, and none to the sender"
+    rules.append(Bits("", r"(\.wait|\.signal|^signal|^sent|^lacking)$", len(ENGINES), others))
+    for engine in ENGINES:
         own = rf"{engine.name.lower()}($|\.)"
         rules.append(OneBit(own, r"(\.wait|\.signal|^signal|^sent|^lacking)$", int(engine), others))
     return rules
@@ -126,11 +134,11 @@ def _walks(chip: Chip) -> list[Bits]:
 def _counters(chip: Chip) -> list[Bits]:
     reason = f"no program of the campaign takes 2^{COUNTED_BITS} cycles"
     rules = [Bits("", r"^(counts|counts_\w+|trace__\w+__counts|cycles?|trace__cycle)(\[\d+\])?$", COUNTED_BITS, reason)]
-    absent = "the vector engine does not have the event"
-    for event in _ABSENT:
-        rules.append(Bits("counters_vector", rf"^counts\[{event.value}\]$", 0, absent))
-        rules.append(Bits("", rf"(counts_vector|trace__vector__counts)\[{event.value}\]$", 0, absent))
-        rules.append(Bits("vector", rf"^amounts(\$\d+)?\.{event.name}$", 0, absent))
+    absent = "the engine does not have the event"
+    for name, event in ((name, event) for name, events in _ABSENT.items() for event in events):
+        rules.append(Bits(f"counters_{name}", rf"^counts\[{event.value}\]$", 0, absent))
+        rules.append(Bits("", rf"(counts_{name}|trace__{name}__counts)\[{event.value}\]$", 0, absent))
+        rules.append(Bits(name, rf"^amounts(\$\d+)?\.{event.name}$", 0, absent))
     ones = "INSTRUCTIONS|BUSY|STEPS|FEATURE_WRITES|GRADIENT_WRITES"
     at_most = {ones: 1, "FEATURE_READS|GRADIENT_READS|WINDOW_WORDS": chip.kernel}
     at_most["REGISTER_WORDS|ROUNDED_WORDS"] = chip.taps
@@ -147,7 +155,7 @@ def _host(chip: Chip) -> list[Bits]:
         Bits("", r"bus__adr(\$\d+)?$", 25, "no region of the address map lies there"),
         Bits("sequencer|host|tinycl$", r"(first|index)", max(index, 1), "the program memory ends below"),
         *(
-            OneBit("host", r"^fault$", bit, "FAULT has bit 31, the engine in bit 16, the instruction below")
-            for bit in (*range(index, 16), *range(17, 31))
+            OneBit("host", r"^fault$", bit, "FAULT has bit 31, the engine in bits 16 and 17, the instruction below")
+            for bit in (*range(index, 16), *range(18, 31))
         ),
     ]

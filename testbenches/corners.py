@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from arch.chip import Chip
-from arch.isa import MODES, Compute, Instruction, Reduction, Rounding, Traversal
-from arch.legal import most_iterations, source_span
+from arch.isa import MODES, SKIPPING, Compute, Instruction, Reduction, Rounding, Stationary, Traversal
+from arch.nest_rules import most_iterations
 from arch.program import Program
+from arch.spans import source_spans
 from arch.timing import writes_rows
 from testbenches.generate import KINDS, LOADS, random_instruction, random_program
 from testbenches.images import IMAGES
@@ -27,14 +28,20 @@ class Corner:
     nest: Callable[[Compute, Chip], bool] = lambda nest, chip: True
     image: str = "mixed"
     length: int = 8
+    chains: float = 0
 
     def wants(self, instruction: Instruction, chip: Chip) -> bool:
         """Whether the instruction is of the corner."""
         return not isinstance(instruction, Compute) or self.nest(instruction, chip)
 
 
-_WINDOWS = tuple(name for name in MODES if name.startswith("convolution"))
+_WINDOWS = tuple(name for name in MODES if name.startswith(("convolution", "depthwise")))
 _BLOCKS = tuple(name for name in MODES if name.startswith("dense"))
+_PIXELS = tuple(name for name in MODES if name.startswith(("pixelwise", "maximum", "match")))
+_GATHERS = tuple(name for name in _PIXELS if name != "pixelwise_bias")
+_GROUPED = (*(name for name in _WINDOWS if name != "convolution_bias"), *_GATHERS)
+_RELOADED = (*(name for name in _GROUPED if MODES[name].stationary == Stationary.KERNEL), "scatter")
+_MAXIMA = ("maximum", "maximum_index", "match")
 _FORWARD = ("convolution", "convolution_by_channel")
 
 
@@ -50,7 +57,7 @@ def _fills_accumulator(nest: Compute, chip: Chip) -> bool:
 
 def _busy_port(nest: Compute, chip: Chip) -> bool:
     """A position a step, read and written in one memory."""
-    shares = source_span(nest) is not None and nest.source_space == nest.target_space and not writes_rows(nest)
+    shares = source_spans(nest) != [] and nest.source_space == nest.target_space and not writes_rows(nest)
     return shares and nest.iterations == 1 and _words(nest) >= 4
 
 
@@ -61,7 +68,7 @@ def _ties(nest: Compute, chip: Chip) -> bool:
 CORNERS: dict[str, Corner] = {
     "one place": Corner(nest=lambda nest, _: _words(nest) == 1),
     "one channel": Corner(_WINDOWS + LOADS, lambda nest, _: nest.iterations == 1),
-    "partial last block": Corner(_BLOCKS + LOADS, lambda nest, chip: _words(nest) % chip.taps != 0),
+    "partial last block": Corner(_BLOCKS + _PIXELS + LOADS, lambda nest, chip: _words(nest) % chip.taps != 0),
     "even snake": Corner(_WINDOWS, lambda n, _: n.traversal == Traversal.SNAKE and n.height > 1 and n.height % 2 == 0),
     "odd snake": Corner(_WINDOWS, lambda n, _: n.traversal == Traversal.SNAKE and n.height > 2 and n.height % 2 == 1),
     "all smallest": Corner(image="smallest"),
@@ -71,6 +78,13 @@ CORNERS: dict[str, Corner] = {
     "all zero": Corner(image="zeros"),
     "no zero": Corner(image="no zeros"),
     "a port used every cycle": Corner((*_FORWARD, "load_kernel", "load_bias"), _busy_port),
+    "groups": Corner(_GROUPED + LOADS, lambda nest, _: nest.outer * nest.inner > 1),
+    "kernels loaded by nests": Corner(_RELOADED, lambda nest, _: nest.reload * nest.outer > 1),
+    "inner steps": Corner(_PIXELS + LOADS, lambda nest, _: nest.kernel_height * nest.kernel_width > 1),
+    "sums kept": Corner(_WINDOWS + _BLOCKS + _PIXELS + LOADS, chains=1),
+    "equal maxima": Corner((*_MAXIMA, "load_kernel"), image="few values"),
+    "little to do": Corner((*SKIPPING, *LOADS), lambda nest, _: nest.skip == 1, "sparse"),
+    "nothing to do": Corner((*SKIPPING, *LOADS), lambda nest, _: nest.skip == 1, "zeros"),
     "engines back to back": Corner(("dense_bias", "load_vector", "loss"), length=12),
     "tokens both ways": Corner(("dense", "loss", "dense_input"), length=10),
 }
@@ -90,4 +104,6 @@ def corner_program(chip: Chip, rng: np.random.Generator, name: str, draw=random_
         return item
 
     length = min(corner.length, chip.program_memory.instructions - 2)
-    return random_program(chip, rng, length, kinds=corner.kinds, draw=wanted, image=IMAGES[corner.image])
+    return random_program(
+        chip, rng, length, kinds=corner.kinds, draw=wanted, image=IMAGES[corner.image], chains=corner.chains
+    )

@@ -14,10 +14,12 @@ import numpy as np
 from arch.chip import Chip
 from arch.events import Event
 from arch.files import write_whole
-from arch.isa import ENGINES, Compute, Engine, Instruction, Loss, Space
-from arch.legal import target_span
+from arch.isa import ENGINES, Compute, Engine, Instruction, Loss, OnChip, Space, Transfer
+from arch.pages import spaces
 from arch.program import Program
-from arch.timing import FETCH_CYCLES, duration, schedule
+from arch.spans import target_spans
+from arch.timing import FETCH_CYCLES, Slot, schedule
+from arch.transfer import chip_span
 from sim.result import Result
 from testbenches.coverage_groups import GROUPS
 from testbenches.coverpoints import Sample
@@ -157,9 +159,11 @@ def points(sample: Sample) -> Iterator[tuple[str, Bin]]:
 def samples(chip: Chip, program: Program, entry: str, result: Result) -> Iterator[Sample]:
     """Every executed instruction of a run that began with the program's image."""
     streams = program.entry_streams(entry)
-    durations = {engine: [duration(item, chip) for item in stream] for engine, stream in streams.items()}
+    durations = {engine: result.per_instruction[engine][:, Event.BUSY].tolist() for engine in streams}
     ends = dict.fromkeys(streams, 0)
-    for slot in schedule(streams, durations):
+    slots = schedule(streams, durations)
+    beside = _beside(chip, streams, slots)
+    for slot in slots:
         instruction = streams[slot.engine][slot.index]
         counted = result.per_instruction[slot.engine][slot.index]
         waited = slot.first > ends[slot.engine] + FETCH_CYCLES + 1
@@ -172,7 +176,27 @@ def samples(chip: Chip, program: Program, entry: str, result: Result) -> Iterato
             int(counted[Event.LOST_UPDATES]),
             _label(program, streams, instruction),
             waited if instruction.wait else None,
+            beside.get(slot.index) if slot.engine == Engine.DMA else None,
+            int(counted[Event.STEPS]),
         )
+
+
+def _beside(chip: Chip, streams: dict[Engine, list[Instruction]], slots: list[Slot]) -> dict[int, str]:
+    """For each TRANSFER of the DMA's stream, which of `BESIDE` other engines used while it ran."""
+    found = {}
+    for slot in slots:
+        instruction = streams[slot.engine][slot.index]
+        if not isinstance(instruction, Transfer):
+            continue
+        others = [item for item in slots if item.engine != slot.engine and _overlap(item, slot)]
+        used = {memory for item in others for memory, _ in spaces(streams[item.engine][item.index], chip)}
+        same = instruction.memory.name.lower() in used
+        found[slot.index] = "another page" if same else "another memory" if used else "alone"
+    return found
+
+
+def _overlap(one: Slot, other: Slot) -> bool:
+    return one.first <= other.last and other.first <= one.last
 
 
 def _label(program: Program, streams: dict[Engine, list[Instruction]], instruction: Instruction) -> int | None:
@@ -193,5 +217,10 @@ def _written(instruction: Instruction, chip: Chip) -> tuple[Space | None, range]
     if isinstance(instruction, Loss):
         first = instruction.target
         return Space(1 - instruction.space), range(first, first + chip.words(instruction.count))
-    span = target_span(instruction, chip) if isinstance(instruction, Compute) else None
-    return (instruction.target_space, span) if isinstance(instruction, Compute) and span else (None, range(0))
+    if isinstance(instruction, Transfer):
+        inward = not instruction.outward and instruction.memory != OnChip.WEIGHT
+        return (Space(instruction.memory), chip_span(instruction)) if inward else (None, range(0))
+    spans = target_spans(instruction, chip) if isinstance(instruction, Compute) else []
+    if not isinstance(instruction, Compute) or not spans:
+        return None, range(0)
+    return instruction.target_space, range(min(item.start for item in spans), max(item.stop for item in spans))

@@ -11,9 +11,7 @@ from testbenches.coverage_groups import GROUPS
 from testbenches.nest_coverpoints import MODE_FIELDS
 
 UNUSED_MEMBERS = {
-    ("reduction", "LANES"): "reserved: no mode sums over lanes",
     ("moving_route", "LANE"): "no mode spreads one tap's word of the moving operand",
-    ("stationary_route", "TAP"): "no mode spreads one lane of the stationary operand",
 }
 """Members of a field's enum that no legal instruction has, with the reason."""
 

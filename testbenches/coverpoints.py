@@ -18,6 +18,7 @@ from arch.isa import (
     Instruction,
     Load,
     Loss,
+    Transfer,
 )
 
 
@@ -26,7 +27,8 @@ class Sample:
     """One executed instruction and what was seen of it.
 
     `label` is the label of a LOSS where it is known; `waited`: whether the token that it took came late, None if it
-    took none.
+    took none; `beside`: what other engines used while a TRANSFER ran, `steps`: those of a COMPUTE, None where they are
+    not known.
     """
 
     chip: Chip
@@ -36,6 +38,8 @@ class Sample:
     lost: int = 0
     label: int | None = None
     waited: bool | None = None
+    beside: str | None = None
+    steps: int | None = None
 
     @property
     def compute(self) -> Compute:
@@ -53,6 +57,12 @@ class Sample:
     def loss(self) -> Loss:
         """The instruction, a LOSS."""
         assert isinstance(self.instruction, Loss)
+        return self.instruction
+
+    @property
+    def transfer(self) -> Transfer:
+        """The instruction, a TRANSFER."""
+        assert isinstance(self.instruction, Transfer)
         return self.instruction
 
 
@@ -115,7 +125,8 @@ def _beats(sample: Sample) -> str:
     return "last beat partial" if chip.taps % chip.weight_memory.banks else "several beats"
 
 
-KIND = Coverpoint("instruction", ("array HALT", "vector HALT", "LOAD", "COMPUTE", "LOSS"), _kind, ("opcode",))
+_KINDS = ("array HALT", "vector HALT", "dma HALT", "LOAD", "COMPUTE", "LOSS", "TRANSFER")
+KIND = Coverpoint("instruction", _KINDS, _kind, ("opcode",))
 WAIT = Coverpoint("token taken", ("none", "waited", "already there"), _wait, ("wait",))
 SIGNAL = Coverpoint("token sent", ("no", "yes"), lambda s: "yes" if s.instruction.signal else "no", ("signal",))
 BEATS = Coverpoint("weight beats", ("one beat", "several beats", "last beat partial"), _beats)

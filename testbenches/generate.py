@@ -15,19 +15,29 @@ import numpy as np
 
 from arch.chip import Chip
 from arch.image import Image
-from arch.isa import ENGINE_OF, ENGINES, MODES, Destination, Engine, Halt, Instruction, Load, Loss, Space
-from arch.legal import memory_words, problems, spaces
+from arch.isa import ENGINE_OF, ENGINES, MODES, Compute, Destination, Engine, Halt, Instruction, Load, Loss, Space
+from arch.legal import problems
+from arch.limits import memory_words
+from arch.nest_rules import chain_problems
+from arch.ordering import contested
+from arch.pages import Page, spaces
 from arch.program import Entry, Program, ProgramError, Step
+from arch.timing import duration
 from testbenches.images import random_image
-from testbenches.nests import any_space, corner, place, random_nest
+from testbenches.nests import any_space, chained, exists, place, random_nest
+from testbenches.transfers import TRANSFERS, random_transfer
+from testbenches.walks import corner
 
 LOADS = ("load_kernel", "load_transposed", "load_vector", "load_bias")
-KINDS = (*MODES, *LOADS, "loss")
-"""Names of everything that `random_instruction` can draw."""
+KINDS = (*MODES, *LOADS, "loss", *TRANSFERS)
+"""Names of everything that `random_instruction` can draw, on chips that have what it needs (`existing`)."""
 Draw = Callable[[Chip, np.random.Generator, str], Instruction]
 """Draws a legal instruction of a kind."""
-_OFTEN = (*KINDS, *["loss"] * 3)  # the vector engine has one kind alone
+_OFTEN = (*KINDS, *LOADS, *["loss"] * 3, *TRANSFERS * 3)  # the other engines have few kinds
 _ATTEMPTS = 1000
+_LONGEST = 1200
+"""Cycles of a nest at most, so that programs are quick to run in every execution."""
+_CHAIN_ATTEMPTS = 20
 
 
 def random_instruction(chip: Chip, rng: np.random.Generator, kind: str | None = None, widest: int = 6) -> Instruction:
@@ -35,13 +45,28 @@ def random_instruction(chip: Chip, rng: np.random.Generator, kind: str | None = 
 
     `widest`: rows and columns that a nest walks at most.
     """
-    kind = kind or str(rng.choice(KINDS))
-    draw: Draw = partial(random_nest, widest=widest) if kind in MODES else _loss if kind == "loss" else _load
+    kind = kind or str(rng.choice(existing(KINDS, chip)))
+    draw: Draw = partial(random_nest, widest=widest) if kind in MODES else _DRAWS.get(kind, _load)
     for _ in range(_ATTEMPTS):
         instruction = draw(chip, rng, kind)
-        if not any(problems(instruction, chip)):
+        if not any(problems(instruction, chip)) and (kind not in MODES or duration(instruction, chip) <= _LONGEST):
             return instruction
     raise ValueError(f"no legal {kind} was found on chip {chip.name} in {_ATTEMPTS} attempts")
+
+
+def random_chain(chip: Chip, rng: np.random.Generator, nest: Compute, length: int) -> list[Compute]:
+    """Up to `length` legal nests like `nest` that hold their sums for the next, the last one to emit them."""
+    for _ in range(_CHAIN_ATTEMPTS):
+        chain = chained(nest, chip, rng, length)
+        if not any(any(problems(item, chip)) for item in chain) and not any(chain_problems(chain, chip)):
+            return chain
+    return [nest]
+
+
+def existing(kinds: Sequence[str], chip: Chip) -> list[str]:
+    """Those of `kinds` that the chip has the accumulators or the external memory for."""
+    here = {kind: exists(chip, kind) for kind in MODES} | dict.fromkeys(TRANSFERS, chip.external_memory is not None)
+    return [kind for kind in kinds if here.get(kind, True)]
 
 
 def random_program(
@@ -52,21 +77,27 @@ def random_program(
     kinds: Sequence[str] = _OFTEN,
     draw: Draw = random_instruction,
     image: Callable[[Chip, np.random.Generator], Image] = random_image,
+    chains: float = 0.2,
 ) -> Program:
     """A legal program of `length` instructions of `kinds` and the HALTs, entry `main`, on an image.
 
-    Half of the LOSS instructions begin with a label in range.
-    Tokens order every two instructions of different engines that share a memory; others run at once. Some tokens more
-    than needed are sent.
+    Of its nests, `chains` become chains of two or three, where that is possible. Half of the LOSS instructions begin
+    with a label in range.
+    Tokens order every two instructions of different engines that share a page; others run at once. Some tokens more
+    than needed are sent. On a chip without an external memory there are no transfers.
     """
     for _ in range(_ATTEMPTS):
-        order = [draw(chip, rng, str(kind)) for kind in rng.choice(kinds, length)]
+        order: list[Instruction] = []
+        while len(order) < length:
+            item = draw(chip, rng, str(rng.choice(existing(kinds, chip))))
+            links = min(2 + int(rng.integers(2)), length - len(order)) if rng.random() < chains else 1
+            order += random_chain(chip, rng, item, links) if isinstance(item, Compute) and links > 1 else [item]
         memories = image(chip, rng)
         for item in order:
             if isinstance(item, Loss) and rng.random() < 0.5:
                 label = min(int(rng.integers(item.count)), chip.largest)
                 (memories.gradient if item.space else memories.feature)[item.label, 0] = label
-        streams = _ordered([*order, *(Halt() for _ in ENGINES)], rng)
+        streams = _ordered([*order, *(Halt() for _ in ENGINES)], chip, rng)
         program = Program(
             chip=chip,
             streams=streams,
@@ -82,27 +113,41 @@ def random_program(
     raise ValueError(f"no legal program of {length} instructions was found on chip {chip.name}")
 
 
-def _ordered(order: list[Instruction], rng: np.random.Generator) -> dict[Engine, list[Instruction]]:
-    """The engines' streams, with tokens so that what shares a memory runs in `order`."""
+def _ordered(order: list[Instruction], chip: Chip, rng: np.random.Generator) -> dict[Engine, list[Instruction]]:
+    """The engines' streams, with tokens so that what shares a page runs in `order`."""
     streams: dict[Engine, list[Instruction]] = {engine: [] for engine in ENGINES}
-    # for each engine, the other's last instruction that surely retired before
-    ended: dict[Engine, int] = dict.fromkeys(ENGINES, -1)
+    pages: dict[Engine, list[frozenset[Page]]] = {engine: [] for engine in ENGINES}
+    # for each engine, every other one's last instruction that surely retired before
+    ended = {(engine, other): -1 for engine in ENGINES for other in ENGINES}
     for instruction in order:
         open_ = [engine for engine in ENGINES if not any(isinstance(item, Halt) for item in streams[engine])]
         engine = open_[rng.integers(len(open_))] if isinstance(instruction, Halt) else ENGINE_OF[instruction.opcode][0]
-        (other,) = (item for item in ENGINES if item != engine)
-        earlier = streams[other]
-        shared = [k for k, item in enumerate(earlier) if spaces(item) & spaces(instruction)]
-        last = max(shared, default=-1)
-        more = 0.6 if isinstance(instruction, Halt) else 0.3
-        if rng.random() < more and last < len(earlier) - 1:
-            last = len(earlier) - 1 if rng.random() < more else int(rng.integers(max(last, 0), len(earlier)))
-        if last > ended[engine]:
-            ended[engine] = last
-            earlier[last] = replace(earlier[last], signal=earlier[last].signal | 1 << engine)
-            instruction = replace(instruction, wait=1 << other)
-        streams[engine].append(instruction)
+        used, wait, halts = spaces(instruction, chip), 0, isinstance(instruction, Halt)
+        for other in ENGINES:
+            if other == engine:
+                continue
+            last = _last(_users(pages, other, engine), contested(used, engine, other), halts, rng)
+            if last > ended[engine, other]:
+                ended[engine, other] = last
+                sender = streams[other][last]
+                streams[other][last] = replace(sender, signal=sender.signal | 1 << engine)
+                wait |= 1 << other
+        streams[engine].append(replace(instruction, wait=wait))
+        pages[engine].append(used)
     return streams
+
+
+def _users(pages: dict[Engine, list[frozenset[Page]]], engine: Engine, other: Engine) -> list[frozenset[Page]]:
+    return [contested(used, engine, other) for used in pages[engine]]
+
+
+def _last(earlier: list[frozenset[Page]], used: frozenset[Page], halts: bool, rng: np.random.Generator) -> int:
+    """The last of an engine's instructions that must end first, or a later one by chance."""
+    last = max((k for k, pages in enumerate(earlier) if pages & used), default=-1)
+    more = 0.6 if halts else 0.2
+    if rng.random() < more and last < len(earlier) - 1:
+        return len(earlier) - 1 if rng.random() < more else int(rng.integers(max(last, 0), len(earlier)))
+    return last
 
 
 def _load(chip: Chip, rng: np.random.Generator, kind: str) -> Load:
@@ -124,7 +169,7 @@ def _load(chip: Chip, rng: np.random.Generator, kind: str) -> Load:
 
 
 def _loss(chip: Chip, rng: np.random.Generator, _kind: str) -> Loss:
-    count, space = corner(rng, 1, chip.multipliers), any_space(rng)
+    count, space = corner(rng, 1, chip.multipliers if rng.random() < 0.6 else chip.lanes), any_space(rng)
     words = -(-count // chip.lanes)
     return Loss(
         count=count,
@@ -135,3 +180,6 @@ def _loss(chip: Chip, rng: np.random.Generator, _kind: str) -> Loss:
         source_fraction=corner(rng, 0, 15),
         target_fraction=corner(rng, 0, 15),
     )
+
+
+_DRAWS: dict[str, Draw] = {"loss": _loss, **dict.fromkeys(TRANSFERS, random_transfer)}

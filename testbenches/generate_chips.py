@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from arch.chip import Chip
+from arch.chip import Chip, power_of_two
 
 TAPS = (4, 9, 16, 25)
 _WORDS = 160
@@ -36,10 +36,11 @@ def random_chip(rng: np.random.Generator, taps: int | None = None) -> Chip:
             "kernel_registers": registers,
             "traversal": str(rng.choice(["snake", "raster"])),
             "clock_ns": 5.0,
-            "feature_memory": _memory(max(_WORDS, 4 * taps), kernel, lanes, word_bits),
-            "gradient_memory": _memory(max(_WORDS, 4 * taps), kernel, lanes, word_bits),
-            "weight_memory": _memory(rows * beats * banks, banks, lanes, word_bits),
+            "feature_memory": _memory(rng, max(_WORDS, 4 * taps), kernel, lanes, word_bits),
+            "gradient_memory": _memory(rng, max(_WORDS, 4 * taps), kernel, lanes, word_bits),
+            "weight_memory": _memory(rng, rows * beats * banks, banks, lanes, word_bits),
             "vector_unit": {"elements_per_cycle": lanes},
+            "external_memory": _external(rng, lanes),
             "program_memory": {"instructions": int(rng.choice([24, 32, 48]))},
         },
         "random chip",
@@ -77,7 +78,17 @@ def _lanes(rng: np.random.Generator, taps: int) -> int:
     return int(rng.choice([1, int(rng.integers(1, most + 1)), int(rng.integers(2, most + 1))]))
 
 
-def _memory(words: int, banks: int, lanes: int, word_bits: int) -> dict:
+def _memory(rng: np.random.Generator, words: int, banks: int, lanes: int, word_bits: int) -> dict:
     """A memory of at least so many words; a bank's words need no whole bytes, so a byte more may be taken."""
-    depth = -(-words // banks)
-    return {"bytes": -(-depth * banks * lanes * word_bits // 8), "banks": banks}
+    pages = int(rng.choice([1, 2, 4, 8]))
+    depth = -(-words // (banks * pages)) * pages
+    return {"bytes": -(-depth * banks * lanes * word_bits // 8), "banks": banks, "pages": pages}
+
+
+def _external(rng: np.random.Generator, lanes: int) -> dict | None:
+    """An external memory, four times in five, of one beat a word to as many as there can be."""
+    if rng.random() < 0.2:
+        return None
+    word = 2 * power_of_two(max(2, lanes))
+    width = int(rng.choice([size for size in (4, 8, 16, 32) if size <= word]))
+    return {"bytes_per_cycle": width, "latency_cycles": int(rng.choice([1, 2, 7, 30])), "bytes": 1 << 16}

@@ -1,6 +1,9 @@
 // Plays a script of bus transactions on the chip, with nothing between it and the model, and measures a part of it.
 //
-//   harness SCRIPT REPLY
+//   harness SCRIPT REPLY EXTERNAL STALLS
+//
+// EXTERNAL is a file of the memory outside, which is written back at the end; STALLS is the seed of random stalls of its
+// bus, 0 for none. Its model, external.cpp, stands before this text.
 //
 // A line of SCRIPT is `kind address word`, hexadecimal; the lowest digit of `kind` says what is done, the next one is
 // the transaction's `sel`:
@@ -9,11 +12,13 @@
 //   2  wait for the interrupt, `word` cycles at most
 //   3  begin measuring
 //   4  end measuring
+//   5  write the selected bytes of the word to the memory outside
 // What was measured is printed as JSON: clock cycles and wall-clock seconds.
 #include <chrono>
 #include <cinttypes>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <vector>
 
 #include "Vtop.h"
@@ -28,11 +33,14 @@ struct Line {
 };
 
 Vtop top;
+External external;
 uint64_t cycles = 0;
 
 void clock_once() {
+    external.drive(top);
     top.clk = 0;
     top.eval();
+    external.sample(top);
     top.clk = 1;
     top.eval();
     ++cycles;
@@ -57,6 +65,29 @@ bool await_interrupt(uint32_t limit) {
     return top.__SYM__interrupt;
 }
 
+void write_external(const Line& line) {
+    for (uint32_t i = 0; i < 4; ++i)
+        if (line.kind >> (4 + i) & 1) external.bytes.at(line.address + i) = line.word >> (8 * i);
+}
+
+bool read_external(const char* path) {
+    std::FILE* file = std::fopen(path, "rb");
+    if (!file) return false;
+    std::fseek(file, 0, SEEK_END);
+    external.bytes.resize(std::ftell(file));
+    std::rewind(file);
+    const bool whole = std::fread(external.bytes.data(), 1, external.bytes.size(), file) == external.bytes.size();
+    std::fclose(file);
+    return whole;
+}
+
+bool keep_external(const char* path) {
+    std::FILE* file = std::fopen(path, "wb");
+    if (!file) return false;
+    const bool whole = std::fwrite(external.bytes.data(), 1, external.bytes.size(), file) == external.bytes.size();
+    return std::fclose(file) == 0 && whole;
+}
+
 std::vector<Line> read_script(const char* path) {
     std::vector<Line> lines;
     if (std::FILE* file = std::fopen(path, "r")) {
@@ -71,16 +102,17 @@ std::vector<Line> read_script(const char* path) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 3) {
-        std::fprintf(stderr, "usage: %s SCRIPT REPLY\n", argv[0]);
+    if (argc != 5) {
+        std::fprintf(stderr, "usage: %s SCRIPT REPLY EXTERNAL STALLS\n", argv[0]);
         return 2;
     }
     const std::vector<Line> script = read_script(argv[1]);
     std::FILE* reply = std::fopen(argv[2], "wb");
-    if (script.empty() || !reply) {
-        std::fprintf(stderr, "%s: cannot read %s or write %s\n", argv[0], argv[1], argv[2]);
+    if (script.empty() || !reply || !read_external(argv[3])) {
+        std::fprintf(stderr, "%s: cannot read %s or %s, or write %s\n", argv[0], argv[1], argv[3], argv[2]);
         return 2;
     }
+    external.stall(std::strtoul(argv[4], nullptr, 10));
     top.rst = 1;
     clock_once();
     clock_once();
@@ -110,9 +142,14 @@ int main(int argc, char** argv) {
                 seconds += Clock::now() - begin;
                 measured += cycles - first;
                 break;
+            case 5: write_external(line); break;
         }
     }
     std::fclose(reply);
+    if (external.problem || !keep_external(argv[3])) {
+        std::fprintf(stderr, "%s\n", external.problem ? external.problem : "the memory outside cannot be written");
+        return 1;
+    }
     std::printf("{\"cycles\": %" PRIu64 ", \"seconds\": %.6f}\n", measured, seconds.count());
     return 0;
 }

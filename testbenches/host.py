@@ -14,6 +14,7 @@ from arch.image import Image
 from arch.isa import ENGINES
 from arch.program import Program
 from testbenches.bus import Bus
+from testbenches.external import external_bytes, external_words
 from testbenches.memory_map import image_addresses, image_of, image_words, instruction_words
 from testbenches.verilator import CLOCK_PERIOD
 
@@ -24,7 +25,8 @@ class Host:
     def __init__(self, dut: Any, chip: Chip):
         self._dut = dut
         self._chip = chip
-        self._bus = Bus(dut)
+        memory = chip.external_memory
+        self._bus = Bus(dut, 0 if memory is None else memory.bytes_per_cycle)
         self._addresses = image_addresses(chip)
 
     async def reset(self) -> None:
@@ -46,10 +48,16 @@ class Host:
         words = image_words(image, self._chip)
         changed = slice(None) if known is None else words != image_words(known, self._chip)
         await self._bus.write(self._addresses[changed], words[changed])
+        if image.external.size and (known is None or not np.array_equal(known.external, image.external)):
+            await self._bus.write_external(external_bytes(image.external, self._chip))
 
-    async def read_image(self) -> Image:
-        """The memories and random states."""
-        return image_of(await self._bus.read(self._addresses), self._chip)
+    async def read_image(self, words: int) -> Image:
+        """The memories and random states, of the external memory the first `words`."""
+        outside = np.zeros(0, np.uint8)
+        if words:
+            outside = await self._bus.read_external(words * self._chip.external_word_bytes)
+        external = external_words(outside, self._chip)
+        return image_of(await self._bus.read(self._addresses), self._chip, external)
 
     async def run(self, program: Program, entry: str, limit: int) -> bool:
         """Start the entry of the loaded program; whether its interrupt came within `limit` cycles."""

@@ -8,13 +8,14 @@ import numpy as np
 
 from arch.chip import Chip
 from arch.image import Image
+from testbenches.transfers import generated_words
 
-_MEMORIES = ("feature", "gradient", "weight")
+_MEMORIES = ("feature", "gradient", "weight", "external")
 
 
 def random_image(chip: Chip, rng: np.random.Generator) -> Image:
     """Memories of zeros, extremes, small numbers, halves of powers of two and anything, in runs of a word or more."""
-    image = Image.blank(chip, seed=int(rng.integers(1 << 63)))
+    image = Image.blank(chip, seed=int(rng.integers(1 << 63)), external_words=generated_words(chip))
     for name in _MEMORIES:
         array = getattr(image, name)
         flat = array.reshape(-1, chip.lanes)
@@ -36,7 +37,7 @@ def random_image(chip: Chip, rng: np.random.Generator) -> Image:
 
 def _filled(values: Callable[[Chip, np.random.Generator, tuple[int, ...]], np.ndarray]) -> Callable:
     def image(chip: Chip, rng: np.random.Generator) -> Image:
-        made = Image.blank(chip, seed=int(rng.integers(1 << 63)))
+        made = Image.blank(chip, seed=int(rng.integers(1 << 63)), external_words=generated_words(chip))
         for name in _MEMORIES:
             array = getattr(made, name)
             array[...] = values(chip, rng, array.shape)
@@ -56,6 +57,16 @@ def _halves(chip: Chip, rng: np.random.Generator, shape: tuple[int, ...]) -> np.
     return rng.choice([-1, 1], shape) << rng.integers(chip.word_bits - 1, size=shape)
 
 
+def _few(chip: Chip, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers of kernel taps, many of them equal: maxima that several taps have, and pixels that match."""
+    return rng.integers(-1, min(4, chip.taps), shape)
+
+
+def _sparse(chip: Chip, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Zeros but for one element in four: most iterations can be skipped."""
+    return _some(chip, rng, shape) * (rng.integers(4, size=shape) == 0)
+
+
 IMAGES: dict[str, Callable[[Chip, np.random.Generator], Image]] = {
     "mixed": random_image,
     "zeros": _filled(lambda chip, rng, shape: np.zeros(shape, np.int64)),
@@ -63,5 +74,7 @@ IMAGES: dict[str, Callable[[Chip, np.random.Generator], Image]] = {
     "smallest": _filled(lambda chip, rng, shape: np.full(shape, -chip.largest - 1)),
     "extremes": _filled(lambda chip, rng, shape: rng.choice([-chip.largest - 1, chip.largest], shape)),
     "ties": _filled(_halves),
+    "few values": _filled(_few),
+    "sparse": _filled(_sparse),
 }
 """What memories may hold, by name: each makes an image."""

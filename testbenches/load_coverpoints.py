@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arch.isa import Destination, Space
-from arch.legal import memory_words
+from arch.limits import memory_words
 from testbenches.coverpoints import COUNT, EXTENT, Coverpoint, Sample, count_class, extent
 
 LOADS = ("kernel", "kernel rotated", "kernel transposed", "kernel transposed, rotated", "vector", "bias")

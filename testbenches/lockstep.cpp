@@ -1,10 +1,12 @@
 // The model of lock-step: the chip under Verilator as a shared library. `testbenches.lockstep_model` says its functions
-// and writes the constants before this text: LANES, WORD_BITS, WEIGHT_BANKS, SIDE, BANK_BITS, COUNTER_BITS, EVENTS.
+// and writes the constants before this text: LANES, WORD_BITS, WEIGHT_BANKS, SIDE, BANK_BITS, COUNTER_BITS, EVENTS; then
+// comes external.cpp, the memory outside.
 //
 // `step` clocks once. It first notes what the ports show in the cycle that this clock ends, then plays the host's side:
 // transactions are queued and go over the bus one after another, each after `idle` cycles without a bus cycle and `hold`
 // cycles in which the bus cycle is open but nothing is asked.
 #include <cstdint>
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <vector>
@@ -20,7 +22,7 @@
 
 namespace {
 
-constexpr int ENGINES = 2, MAPS = 2, MOST_LANES = 16, MOST_WORDS = 64;
+constexpr int ENGINES = 3, MAPS = 2, MOST_LANES = 16, MOST_WORDS = 64;
 
 // `testbenches.lockstep_model.TRACE`, field by field.
 struct Trace {
@@ -29,6 +31,8 @@ struct Trace {
     int64_t counters[ENGINES][EVENTS];
     int64_t write[MAPS], address[MAPS], value[MAPS][MOST_LANES];
     int64_t row_write, row_place, row_value[MOST_WORDS][MOST_LANES];
+    int64_t transfer_write, transfer_memory, transfer_bank, transfer_place, transfer_value[MOST_LANES];
+    int64_t external_write, external_value[MOST_LANES], external_problem;
     int64_t ack, reply;
     int64_t age, reads, bus_address, bus_word;  // the transaction's cycles so far, 0: none is asked
     int64_t pending;                            // transactions that have not ended
@@ -79,8 +83,14 @@ public:
 
     void hold_reset() { top->rst = 1; }
 
+    void set_external(const uint8_t* bytes, std::size_t count) { external.bytes.assign(bytes, bytes + count); }
+    void get_external(uint8_t* bytes) const { std::copy(external.bytes.begin(), external.bytes.end(), bytes); }
+    const char* external_problem() const { return external.problem ? external.problem : ""; }
+
     void reset(int cycles) {
         transactions.clear();
+        external.reset();
+        external.problem = nullptr;
         age = 0;
         ended = false;
         top->bus___05Fcyc = top->bus___05Fstb = 0;
@@ -105,6 +115,7 @@ public:
             }
         }
         clock();
+        watch_external(trace);
     }
 
     bool waveform(const char* path) {
@@ -131,6 +142,7 @@ private:
 #if VM_TRACE
     std::unique_ptr<VerilatedVcdC> file;
 #endif
+    External external;
     std::deque<Transaction> transactions;
     std::vector<uint32_t> replies;
     uint64_t time = 0;
@@ -147,7 +159,9 @@ private:
     }
 
     void clock() {
+        external.drive(*top);
         half(0);
+        external.sample(*top);
         half(1);
     }
 
@@ -188,12 +202,16 @@ private:
         trace.interrupt = top->__SYM__interrupt;
         trace.phase[0] = PORT(array___05Fphase);
         trace.phase[1] = PORT(vector___05Fphase);
+        trace.phase[2] = PORT(dma___05Fphase);
         trace.index[0] = PORT(array___05Findex);
         trace.index[1] = PORT(vector___05Findex);
+        trace.index[2] = PORT(dma___05Findex);
         trace.retire[0] = PORT(array___05Fretire);
         trace.retire[1] = PORT(vector___05Fretire);
+        trace.retire[2] = PORT(dma___05Fretire);
         count(PORT(array___05Fcounts), trace.counters[0]);
         count(PORT(vector___05Fcounts), trace.counters[1]);
+        count(PORT(dma___05Fcounts), trace.counters[2]);
         if ((trace.write[0] = PORT(feature___05Fwrite))) {
             trace.address[0] = linear(PORT(feature___05Faddress));
             lanes(PORT(feature___05Fvalue), 0, trace.value[0]);
@@ -206,8 +224,23 @@ private:
             trace.row_place = PORT(weight___05Fplace);
             for (int bank = 0; bank < WEIGHT_BANKS; ++bank) lanes(PORT(weight___05Fvalue), bank, trace.row_value[bank]);
         }
+        if ((trace.transfer_write = PORT(transfer___05Fwrite))) {
+            trace.transfer_memory = PORT(transfer___05Fmemory);
+            trace.transfer_bank = PORT(transfer___05Fbank);
+            trace.transfer_place = PORT(transfer___05Fplace);
+            lanes(PORT(transfer___05Fvalue), 0, trace.transfer_value);
+        }
         trace.ack = top->bus___05Fack;
         trace.reply = top->bus___05Fdat_r;
+    }
+
+    // What went over the external memory's bus in the cycle that was just clocked.
+    void watch_external(Trace& trace) {
+        trace.external_write = external.written;
+        trace.external_problem = external.problem != nullptr;
+        int16_t halves[32];
+        std::memcpy(halves, external.data, sizeof halves);
+        std::copy(halves, halves + MOST_LANES, trace.external_value);
     }
 };
 
@@ -231,6 +264,10 @@ void model_take(Model* model, uint32_t* out) {
     for (std::size_t i = 0; i < model->replied(); ++i) out[i] = model->reply(i);
     model->forget();
 }
+
+void model_set_external(Model* model, const uint8_t* bytes, int64_t count) { model->set_external(bytes, count); }
+void model_get_external(Model* model, uint8_t* bytes) { model->get_external(bytes); }
+const char* model_external_problem(Model* model) { return model->external_problem(); }
 
 int model_waveform(Model* model, const char* path) { return model->waveform(path); }
 void model_coverage(Model* model, const char* path) { model->coverage(path); }

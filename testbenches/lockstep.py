@@ -25,6 +25,7 @@ from arch.isa import ENGINES, INSTRUCTION_BITS, Engine
 from arch.numerics import seeded
 from arch.program import Program
 from sim.stepping import SteppingMachine
+from testbenches.external import external_bytes, external_words
 from testbenches.lockstep_clock import Stop, loop
 from testbenches.lockstep_compare import FOUND
 from testbenches.lockstep_model import TRACE, TRANSACTION, Model
@@ -119,7 +120,7 @@ class LockStep:
         if words is None:
             found = difference(self._found[0], program, dict(scenario.opcodes))
         else:
-            self._known = image_of(words, self.chip)
+            self._known = image_of(words, self.chip, external_words(self._model.read_external(), self.chip))
             found = image_difference(machine.image, self._known, cycles)
         if found:
             self._forget()
@@ -157,6 +158,7 @@ class LockStep:
             place = (before + index) * per_instruction
             words[place] = words[place] & ~np.uint32(15) | np.uint32(opcode)
         self._queue(WRITE, addresses, words)
+        self._model.write_external(external_bytes(program.image.external, self.chip))
         words = image_words(program.image, self.chip)
         old = None if self._known is None else image_words(self._known, self.chip)
         changed = np.arange(len(words)) if old is None else np.flatnonzero(words != old)

@@ -35,7 +35,7 @@ class Stop(IntEnum):
     CONTROL = 1  # CONTROL was written in the last cycle
     DIFFERS = 2
     UNTIL = 3  # the program has come to the cycle that was asked for
-    STUCK = 4  # both engines wait, or have halted, for ever
+    STUCK = 4  # all engines wait, or have halted, for ever
 
 
 def _mark(path: str) -> int:

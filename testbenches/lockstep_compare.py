@@ -11,12 +11,14 @@ import numpy as np
 
 from arch.bus import IDENTITY, REGION_SHIFT, Register, Window
 from arch.events import Event
-from arch.isa import ENGINES
+from arch.isa import ENGINES, Engine, OnChip
 from sim.stepping_cells import clocked
 from sim.stepping_state import Phase
 
 _ENGINES = len(ENGINES)
 _EVENTS = len(Event)
+_DMA = int(Engine.DMA)
+_WEIGHT = int(OnChip.WEIGHT)
 _COUNTERS_END = int(Register.COUNTERS) + _ENGINES * 64
 _LOW = 0xFFFFFFFF
 _WRITE_AGE, _READ_AGE = 2, 3
@@ -41,6 +43,14 @@ class Signal(IntEnum):
     ROW_VALUE = 12
     ACK = 13
     REPLY = 14
+    TRANSFER_WRITE = 15  # by the DMA to a memory on the chip
+    TRANSFER_MEMORY = 16
+    TRANSFER_BANK = 17
+    TRANSFER_PLACE = 18
+    TRANSFER_VALUE = 19
+    EXTERNAL_WRITE = 20  # the beat that is written outside, -1 if none is
+    EXTERNAL_VALUE = 21
+    EXTERNAL_RULE = 22  # the external bus's rules are kept
 
 
 _INT = np.int64
@@ -162,7 +172,9 @@ def events_differ(s, t, f, memory, retired, before):
     for store in range(2):
         if _word_differs(s, t, f, memory, store, live):
             return True
-    return _row_differs(s, t, f, memory, live)
+    if _row_differs(s, t, f, memory, live) or _transfer_differs(s, t, f, memory, live):
+        return True
+    return _external_differs(s, t, f, memory, live)
 
 
 @clocked
@@ -170,7 +182,7 @@ def _word_differs(s, t, f, memory, store, live):
     """The word that is written to the feature (0) or gradient memory (1)."""
     word = -1
     writer = -1
-    for engine in range(_ENGINES):
+    for engine in range(_DMA):
         port = s.ports.word[engine]
         if live and port >= 0 and (port >= s.chip.feature_words) == store:
             word = port
@@ -206,4 +218,57 @@ def _row_differs(s, t, f, memory, live):
             value = memory.rows[start + bank * s.chip.lanes + lane]
             if _differs(f, Signal.ROW_VALUE, 0, bank, lane, value, t.row_value[bank, lane]):
                 return True
+    return False
+
+
+@clocked
+def _transfer_differs(s, t, f, memory, live):
+    """The word that the DMA writes to a memory on the chip."""
+    word = s.ports.word[_DMA]
+    tap = s.ports.tap
+    writes = live and (word >= 0 or tap >= 0)
+    if _differs(f, Signal.TRANSFER_WRITE, _DMA, 0, 0, writes, t.transfer_write):
+        return True
+    if not writes:
+        return False
+    store = _WEIGHT if tap >= 0 else word >= s.chip.feature_words
+    if tap >= 0:
+        column = tap % s.chip.taps
+        bank = column % s.chip.weight_banks
+        place = tap // s.chip.taps * s.chip.beats + column // s.chip.weight_banks
+    else:
+        linear = word - store * s.chip.feature_words
+        bank = linear % s.chip.side
+        place = linear // s.chip.side
+    if (
+        _differs(f, Signal.TRANSFER_MEMORY, _DMA, 0, 0, store, t.transfer_memory)
+        or _differs(f, Signal.TRANSFER_BANK, _DMA, 0, 0, bank, t.transfer_bank)
+        or _differs(f, Signal.TRANSFER_PLACE, _DMA, 0, 0, place, t.transfer_place)
+    ):
+        return True
+    for lane in range(s.chip.lanes):
+        value = memory.words[word * s.chip.lanes + lane] if tap < 0 else memory.rows[tap * s.chip.lanes + lane]
+        if _differs(f, Signal.TRANSFER_VALUE, _DMA, store, lane, value, t.transfer_value[lane]):
+            return True
+    return False
+
+
+@clocked
+def _external_differs(s, t, f, memory, live):
+    """The beat that is written outside."""
+    if _differs(f, Signal.EXTERNAL_RULE, _DMA, 0, 0, 0, t.external_problem):
+        return True
+    beat = s.ports.external if live else -1
+    if _differs(f, Signal.EXTERNAL_WRITE, _DMA, 0, 0, beat, t.external_write):
+        return True
+    if beat < 0:
+        return False
+    first = beat % s.chip.external_beats * s.chip.beat_lanes
+    for half in range(s.chip.beat_lanes):
+        lane = first + half
+        value = 0
+        if lane < s.chip.lanes:
+            value = memory.external[beat // s.chip.external_beats * s.chip.lanes + lane]
+        if _differs(f, Signal.EXTERNAL_VALUE, _DMA, 0, lane, value, t.external_value[half]):
+            return True
     return False

@@ -14,6 +14,7 @@ from arch.events import COUNTER_BITS, Event
 from arch.fields import BANK_BITS
 from arch.isa import ENGINES
 from testbenches.bench import CHIP_TOP, MAPS
+from testbenches.external import external_model
 from testbenches.session import chip_verilog
 from testbenches.verilator import SimulationError, build_library
 
@@ -35,6 +36,14 @@ TRACE = np.dtype(
         ("row_write", _INT),  # a bit a bank
         ("row_place", _INT),
         ("row_value", _INT, (_WORDS, _LANES)),
+        ("transfer_write", _INT),  # by the DMA, to a memory of `arch.isa.OnChip`
+        ("transfer_memory", _INT),
+        ("transfer_bank", _INT),
+        ("transfer_place", _INT),
+        ("transfer_value", _INT, (_LANES,)),
+        ("external_write", _INT),  # beat that was written outside; -1: none
+        ("external_value", _INT, (_LANES,)),  # its halves
+        ("external_problem", _INT),  # the bus's rules were broken
         ("ack", _INT),
         ("reply", _INT),
         ("age", _INT),  # cycles of the bus transaction, this one included; 0: none
@@ -64,7 +73,7 @@ def build_model(
         "EVENTS": len(Event),
     }
     text = "".join(f"constexpr int {name} = {value};\n" for name, value in constants.items())
-    text += resources.files("testbenches").joinpath("lockstep.cpp").read_text()
+    text += external_model(chip) + resources.files("testbenches").joinpath("lockstep.cpp").read_text()
     flags = ["--coverage-line", "--coverage-toggle"] if coverage else []
     flags += ["--trace"] if waveform else []
     return build_library(verilog, text, top=CHIP_TOP, flags=flags, quick=quick)
@@ -76,6 +85,7 @@ def _library(path: Path) -> ctypes.CDLL:
     library.model_create.restype = ctypes.c_void_p
     library.model_replied.restype = ctypes.c_int64
     library.model_trace_bytes.restype = ctypes.c_int64
+    library.model_external_problem.restype = ctypes.c_char_p
     if library.model_trace_bytes() != TRACE.itemsize:
         raise SimulationError("lockstep.cpp's Trace must have the fields of TRACE")
     return library
@@ -99,6 +109,7 @@ class Model:
         self.handle = int(self._library.model_create())
         self.step = ctypes.cast(self._library.model_step, ctypes.c_void_p).value or 0
         self._pointer = ctypes.c_void_p(self.handle)
+        self._external = np.zeros(0, np.uint8)
         if waveform is not None:
             waveform.parent.mkdir(parents=True, exist_ok=True)
             self._library.model_waveform(self._pointer, str(waveform).encode())
@@ -122,6 +133,23 @@ class Model:
         """Add to the bus's transactions, `TRANSACTION`[n]; they go on as `step` is called."""
         items = np.ascontiguousarray(transactions)
         self._library.model_queue(self._pointer, items.ctypes.data_as(ctypes.c_void_p), ctypes.c_int64(len(items)))
+
+    def write_external(self, contents: np.ndarray) -> None:
+        """Make the memory outside these bytes, uint8[n]."""
+        self._external = np.ascontiguousarray(contents)
+        pointer = self._external.ctypes.data_as(ctypes.c_void_p)
+        self._library.model_set_external(self._pointer, pointer, ctypes.c_int64(len(self._external)))
+
+    def read_external(self) -> np.ndarray:
+        """The memory outside, as many bytes as were written last."""
+        contents = np.empty_like(self._external)
+        self._library.model_get_external(self._pointer, contents.ctypes.data_as(ctypes.c_void_p))
+        return contents
+
+    @property
+    def external_problem(self) -> str:
+        """The first breach of the external bus's rules since the last reset, or nothing."""
+        return self._library.model_external_problem(self._pointer).decode()
 
     def replies(self) -> np.ndarray:
         """The words read since the last call."""

@@ -8,14 +8,19 @@ import numpy as np
 
 from arch.events import Event
 from arch.image import Image
-from arch.isa import ENGINES, Compute, Engine, Instruction, Opcode, mode_of
-from arch.legal import spaces
+from arch.isa import ENGINES, Compute, Engine, Instruction, Opcode, Transfer, mode_of
+from arch.pages import spaces
 from arch.program import Program
 from arch.retirement import MEMORIES
 from testbenches.lockstep_compare import Signal
 
 _MAPS = ("feature", "gradient")
-_AXES = {"feature": ("word", "lane"), "gradient": ("word", "lane"), "weight": ("row", "tap", "lane")}
+_AXES = {
+    "feature": ("word", "lane"),
+    "gradient": ("word", "lane"),
+    "weight": ("row", "tap", "lane"),
+    "external": ("word", "lane"),
+}
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class Difference:
     """The first thing that differs. `cycle` is the program's.
 
     `expected` is the stepping simulator's, `found` the RTL's. `engine` and `opcode` are empty, `index` -1 where no
-    instruction is concerned; `mode` is a COMPUTE's in `arch.isa.MODES`, a LOAD's destination.
+    instruction is concerned; `mode` is a COMPUTE's in `arch.isa.MODES`, a LOAD's destination, a TRANSFER's direction.
     """
 
     engine: str
@@ -75,7 +80,9 @@ def _writer(found: np.void, program: Program, memory: str) -> int:
     users = []
     for engine in ENGINES:
         stream, index = program.streams[engine], int(found["index"][engine])
-        if index < len(stream) and memory in spaces(stream[index]):
+        if engine == Engine.DMA:
+            continue  # its writes are told apart
+        if index < len(stream) and memory in {name for name, _ in spaces(stream[index], program.chip)}:
             users.append(int(engine))
     return users[0] if len(users) == 1 else -1
 
@@ -97,6 +104,8 @@ def named(
 def _mode(instruction: Instruction) -> str:
     if isinstance(instruction, Compute):
         return mode_of(instruction) or ""
+    if isinstance(instruction, Transfer):
+        return "out" if instruction.outward else "in"
     destination = getattr(instruction, "destination", None)
     return destination.name if destination is not None else ""
 
@@ -110,6 +119,10 @@ def _name(signal: Signal, item: int, lane: int, memory: str) -> str:
         Signal.ROW_WRITE: lambda: "weight write (a bit a bank)",
         Signal.ROW_PLACE: lambda: "weight place",
         Signal.ROW_VALUE: lambda: f"weight value bank {item} lane {lane}",
+        Signal.TRANSFER_VALUE: lambda: f"transfer value lane {lane}",
+        Signal.EXTERNAL_WRITE: lambda: "beat written outside",
+        Signal.EXTERNAL_VALUE: lambda: f"value written outside, lane {lane}",
+        Signal.EXTERNAL_RULE: lambda: "breaches of the external bus's rules",
         Signal.REPLY: lambda: f"bus reply at {item:#x}",
         Signal.ACK: lambda: "bus acknowledge",
     }

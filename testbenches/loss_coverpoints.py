@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arch.isa import Space
-from arch.legal import memory_words
+from arch.limits import memory_words
 from testbenches.coverpoints import EXTENT, SIZE, Coverpoint, Sample, event_class, extent, member
 
 LOSS_COUNTS = ("one", "partial word", "one word", "several, last partial", "several")

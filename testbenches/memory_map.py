@@ -12,10 +12,13 @@ from arch.chip import Chip
 from arch.image import Image
 from arch.isa import ENGINES, INSTRUCTION_BITS, encode
 from arch.program import Program
+from testbenches.external import external_bytes
 
 READ, WRITE = 0xF0, 0xF1
 """Kinds of transactions: what is done, and above it a bit for each byte that is selected."""
 _LOW, _HIGH = 0x31, 0xC1
+_OUTSIDE = WRITE ^ 0xF5
+"""What makes a write one to the memory outside, which only `testbenches.native` plays."""
 
 
 def script(kind: int, addresses: np.ndarray, words: np.ndarray) -> str:
@@ -24,7 +27,7 @@ def script(kind: int, addresses: np.ndarray, words: np.ndarray) -> str:
 
 
 def image_addresses(chip: Chip) -> np.ndarray:
-    """Byte addresses of all bus words that hold an image."""
+    """Byte addresses of all bus words that hold an image, all but the external memory, which has none."""
     features = word_address(Window.FEATURE, np.arange(chip.feature_words), chip)  # type: ignore[arg-type]
     gradients = word_address(Window.GRADIENT, np.arange(chip.gradient_words), chip)  # type: ignore[arg-type]
     rows, taps = np.ogrid[: chip.weight_rows, : chip.taps]
@@ -46,8 +49,8 @@ def image_words(image: Image, chip: Chip) -> np.ndarray:
     return np.concatenate([halves.view("<u4").reshape(-1), image.random.reshape(-1)])
 
 
-def image_of(words: np.ndarray, chip: Chip) -> Image:
-    """The image that these bus words hold, in the order of `image_addresses`."""
+def image_of(words: np.ndarray, chip: Chip, external: np.ndarray) -> Image:
+    """The image that these bus words hold, in the order of `image_addresses`, and the words outside."""
     count = chip.feature_words + chip.gradient_words + chip.weight_rows * chip.taps
     halves = words[: count * _bus_words(chip)].astype("<u4").view("<i2").reshape(count, -1)[:, : chip.lanes]
     feature, gradient, weight = np.split(halves, [chip.feature_words, chip.feature_words + chip.gradient_words])
@@ -56,6 +59,7 @@ def image_of(words: np.ndarray, chip: Chip) -> Image:
         gradient.astype(np.int16),
         weight.astype(np.int16).reshape(chip.weight_rows, chip.taps, chip.lanes),
         words[count * _bus_words(chip) :].astype(np.uint32).reshape(chip.taps, chip.lanes),
+        external,
     )
 
 
@@ -77,15 +81,24 @@ def instruction_words(program: Program) -> tuple[np.ndarray, np.ndarray]:
 def input_words(program: Program, values: dict[str, np.ndarray]) -> list[tuple[int, np.ndarray, np.ndarray]]:
     """Kinds, byte addresses and words that set input regions and leave everything beside them as it is."""
     chip = program.chip
-    data, named = Image.blank(chip), Image.blank(chip)
+    count = program.external_words
+    data, named = Image.blank(chip, external_words=count), Image.blank(chip, external_words=count)
     for name, integers in values.items():
         region = program.inputs[name]
         data.write(region, integers, chip)
         named.write(region, np.full(region.shape, -1), chip)
     words, marks = image_words(data, chip)[: -chip.multipliers], image_words(named, chip)[: -chip.multipliers]
     addresses = image_addresses(chip)
+    outside = [external_bytes(image.external, chip).view("<u4") for image in (data, named)]
+    return [*_written(0, addresses, words, marks), *_written(_OUTSIDE, np.arange(len(outside[0])) * 4, *outside)]
+
+
+def _written(
+    change: int, addresses: np.ndarray, words: np.ndarray, marks: np.ndarray
+) -> list[tuple[int, np.ndarray, np.ndarray]]:
+    """Writes of the halves that are marked, by kind; `change` is what its lowest digit differs by."""
     halves = {_LOW: 0xFFFF, _HIGH: 0xFFFF0000, WRITE: 0xFFFFFFFF}
-    found = [(kind, np.flatnonzero(marks == mark)) for kind, mark in halves.items()]
+    found = [(kind ^ change, np.flatnonzero(marks == mark)) for kind, mark in halves.items()]
     return [(kind, addresses[places], words[places]) for kind, places in found if len(places)]
 
 

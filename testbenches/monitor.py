@@ -10,10 +10,10 @@ import numpy as np
 from arch.events import COUNTER_BITS
 from arch.fields import BANK_BITS
 from arch.image import Image
-from arch.isa import ENGINES, Engine
+from arch.isa import ENGINES, Engine, OnChip
 from arch.program import Program
 from arch.retirement import MEMORIES, Retirement, digests
-from testbenches.bench import RECORDS, record_bits
+from testbenches.bench import RECORDS, WRITES, record_bits
 
 
 class Monitor:
@@ -31,11 +31,18 @@ class Monitor:
         self._writes: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # of each memory: cycles, records
         self._applied: dict[str, int] = {}
         self._retired: list[tuple[int, Engine, np.void]] = []
+        self._writers = {
+            "feature": self._write_words,
+            "gradient": self._write_words,
+            "weight": self._write_rows,
+            "transfer": self._write_transferred,
+            "external": self._write_beats,
+        }
 
     def collect(self) -> None:
         """Take in what was recorded since the last time: one run of a program, from its start to its end."""
         new = {name: self._new(name) for name in RECORDS}
-        self._writes = {name: (_integers(new[name]["cycle"], COUNTER_BITS)[:, 0], new[name]) for name in MEMORIES[:3]}
+        self._writes = {name: (_integers(new[name]["cycle"], COUNTER_BITS)[:, 0], new[name]) for name in WRITES}
         self._applied = dict.fromkeys(self._writes, 0)
         found = [
             (int(_integers(record["cycle"], COUNTER_BITS)[0, 0]), engine, record)
@@ -53,7 +60,8 @@ class Monitor:
             index = int(record["index"][0])
             counters = tuple(_integers(record["counts"], COUNTER_BITS)[0].tolist())
             stream = self._program.streams[engine]
-            compared = digests(stream[index], self.image) if index < len(stream) else (0, 0, 0, 0)
+            known = index < len(stream)
+            compared = digests(stream[index], self.image, self._chip) if known else (0,) * len(MEMORIES)
             yield Retirement(engine, index, cycle, counters, compared)
         self._follow(1 << COUNTER_BITS)
 
@@ -70,7 +78,7 @@ class Monitor:
             first = self._applied[name]
             last = self._applied[name] = int(np.searchsorted(cycles, cycle, side="right"))
             if last > first:
-                (self._write_rows if name == "weight" else self._write_words)(name, writes[first:last])
+                self._writers[name](name, writes[first:last])
 
     def _write_words(self, name: str, writes: np.ndarray) -> None:
         address = writes["address"][:, 0].astype(np.int64)
@@ -86,6 +94,27 @@ class Monitor:
         self.image.weight[row[number], beat[number] * banks + bank] = self._elements(writes["value"], banks)[
             number, bank
         ]
+
+    def _write_transferred(self, _: str, writes: np.ndarray) -> None:
+        """What the DMA wrote on the chip."""
+        chip = self._chip
+        memory, bank, place = (writes[name][:, 0].astype(np.int64) for name in ("memory", "bank", "place"))
+        values = self._elements(writes["value"], 1)[:, 0]
+        for store, array in ((OnChip.FEATURE, self.image.feature), (OnChip.GRADIENT, self.image.gradient)):
+            here = memory == store
+            array[place[here] * chip.kernel + bank[here]] = values[here]
+        here = memory == OnChip.WEIGHT
+        row, beat = np.divmod(place[here], chip.row_beats)
+        self.image.weight[row, beat * chip.weight_memory.banks + bank[here]] = values[here]
+
+    def _write_beats(self, _: str, writes: np.ndarray) -> None:
+        """What the DMA wrote outside; elements beyond the lanes are none."""
+        chip = self._chip
+        word, part = np.divmod(writes["beat"][:, 0].astype(np.int64), chip.external_beats)
+        halves = writes["value"].astype("<u4").view("<i2")
+        lanes = part[:, None] * halves.shape[1] + np.arange(halves.shape[1])
+        number, half = np.nonzero(lanes < chip.lanes)
+        self.image.external[word[number], lanes[number, half]] = halves[number, half]
 
     def _elements(self, packed: np.ndarray, words: int) -> np.ndarray:
         """int16[n, words, lanes] of values whose elements lie one after another."""

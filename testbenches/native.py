@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from arch.bus import Control, Register, register_address, start_register
+from arch.bus import Control, Register, counter_offset, register_address, start_register
 from arch.chip import Chip
+from arch.events import Event
 from arch.image import Image
 from arch.isa import ENGINES
 from arch.program import Program
 from testbenches.bench import CHIP_TOP
+from testbenches.external import external_bytes, external_model, external_words
 from testbenches.memory_map import (
     READ,
     WRITE,
@@ -41,40 +43,48 @@ class NativeRun:
     """What came of a native run.
 
     `cycles` are the program's in each step, `clocks` all clock cycles of all steps, with the host's writes in between,
-    `seconds` the wall-clock time of these; `image` the memories at the end.
+    `seconds` the wall-clock time of these; `counters`, int64[engines, events], those of the last step, `image` the
+    memories at the end.
     """
 
     cycles: list[int]
     clocks: int
     seconds: float
+    counters: np.ndarray
     image: Image
 
 
 def build_native(chip: Chip) -> Path:
     """The executable of the chip, from the cache or built now."""
-    main = resources.files("testbenches").joinpath("harness.cpp").read_text()
+    main = external_model(chip) + resources.files("testbenches").joinpath("harness.cpp").read_text()
     return build_executable(chip_verilog(chip), main, top=CHIP_TOP)
 
 
-def run_native(program: Program, entry: str, inputs: Sequence[dict[str, np.ndarray]]) -> NativeRun:
-    """Run the entry once for each item of `inputs`, integers by the names of the program's input regions."""
+def run_native(program: Program, entry: str, inputs: Sequence[dict[str, np.ndarray]], *, stalls: int = 0) -> NativeRun:
+    """Run the entry once for each item of `inputs`, integers by the names of the program's input regions.
+
+    `stalls`: the seed of random stalls of the external memory's bus, which change cycles and nothing else; 0 for none.
+    """
     executable = build_native(program.chip)
     addresses = image_addresses(program.chip)
     with tempfile.TemporaryDirectory() as folder:
-        lines, reply = Path(folder, "script.txt"), Path(folder, "reply.bin")
+        lines, reply, outside = (Path(folder, name) for name in ("script.txt", "reply.bin", "external.bin"))
+        external_bytes(program.image.external, program.chip).tofile(outside)
         lines.write_text(_script(program, entry, inputs, addresses))
-        done = subprocess.run([executable, lines, reply], capture_output=True, text=True, check=False)
+        command = [executable, lines, reply, outside, str(stalls)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SimulationError(f"the native run of {entry} failed: {done.stderr.strip()}")
         words = np.fromfile(reply, np.uint32)
-    count = 2 * len(inputs)
-    halves = words[:count].astype(np.int64).reshape(-1, 2)
+        external = external_words(np.fromfile(outside, np.uint8), program.chip)
+    count, events = 2 * len(inputs), 2 * len(ENGINES) * len(Event)
     measured = json.loads(done.stdout)
     return NativeRun(
-        cycles=(halves[:, 0] | halves[:, 1] << 32).tolist(),
+        cycles=_pairs(words[:count]).tolist(),
         clocks=measured["cycles"],
         seconds=measured["seconds"],
-        image=image_of(words[count:], program.chip),
+        counters=_pairs(words[count : count + events]).reshape(len(ENGINES), len(Event)),
+        image=image_of(words[count + events :], program.chip, external),
     )
 
 
@@ -97,7 +107,15 @@ def _script(program: Program, entry: str, inputs: Sequence[dict[str, np.ndarray]
     for values in inputs:
         parts += [script(*item) for item in input_words(program, values)]
         parts += run
-    return "".join([*parts, _line(END), script(READ, addresses, np.zeros_like(addresses))])
+    offsets = [counter_offset(engine, event) + half for engine in ENGINES for event in Event for half in (0, 1)]
+    counters = "".join(_line(READ, offset) for offset in offsets)
+    return "".join([*parts, _line(END), counters, script(READ, addresses, np.zeros_like(addresses))])
+
+
+def _pairs(words: np.ndarray) -> np.ndarray:
+    """int64[n]: low and high halves joined."""
+    halves = words.astype(np.int64).reshape(-1, 2)
+    return halves[:, 0] | halves[:, 1] << 32
 
 
 def _line(kind: int, register: int = 0, word: int = 0) -> str:

@@ -1,13 +1,23 @@
-"""Coverpoints of a COMPUTE."""
+"""Coverpoints of a COMPUTE: its mode, walk, numbers, and where its maps and rows lie."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from arch.chip import Chip
 from arch.isa import MODES, Base, Compute, Emission, Moving, Overflow, Rounding, Space, Stationary, Traversal, mode_of
-from arch.legal import map_span, memory_words, most_iterations, problems, target_span, weight_rows_used
-from arch.timing import uses_rows, writes_rows
+from arch.legal import problems
+from arch.limits import memory_words
+from arch.nest_rules import most_iterations
+from arch.spans import (
+    emitted_extents,
+    mask_spans,
+    pixel_spans,
+    read_rows,
+    source_spans,
+    target_spans,
+    written_rows,
+)
+from arch.timing import STALLS, measured, writes_rows
 from testbenches.coverpoints import (
     COUNT,
     EXTENT,
@@ -20,7 +30,6 @@ from testbenches.coverpoints import (
     flag,
     member,
 )
-from testbenches.stalls import STALLS, stalls
 
 MODE_FIELDS = ("moving", "moving_route", "stationary", "stationary_route", "reduction", "emission")
 WALKS = ("1x1", "one row", "one column", "even rows", "odd rows")
@@ -30,7 +39,7 @@ BLOCKS = ("one word", "partial block", "one block", "several, last partial", "se
 def _shape(sample: Sample) -> str:
     nest, taps = sample.compute, sample.chip.taps
     words = nest.height * nest.width
-    if nest.traversal == Traversal.BLOCK:
+    if nest.traversal in (Traversal.BLOCK, Traversal.PIXELS):
         if words <= taps:
             return "one word" if words == 1 else "one block" if words == taps else "partial block"
         return "several, last partial" if words % taps else "several"
@@ -61,19 +70,26 @@ def _target_space(sample: Sample) -> str:
     return "weights" if writes_rows(sample.compute) else sample.compute.target_space.name
 
 
-def _stall(sample: Sample) -> str:
-    return " and ".join(name for name in STALLS if name in stalls(sample.compute, sample.chip)) or "none"
+def _stall(sample: Sample) -> str | None:
+    if sample.compute.skip:  # it depends on the values
+        return None
+    return " and ".join(name for name in STALLS if name in measured(sample.compute, sample.chip)[1]) or "none"
 
 
 def _padding(sample: Sample) -> str | None:
-    nest, side = sample.compute, sample.chip.kernel
-    if nest.moving != Moving.WINDOW:
+    nest = sample.compute
+    if nest.traversal == Traversal.PIXELS and nest.moving == Moving.BLOCK:
+        taps = (1, 1) if nest.planes else (nest.kernel_height, nest.kernel_width)
+        reached = [
+            (extent - 1) * nest.step + (count - 1) * nest.dilation + 1
+            for extent, count in zip((nest.height, nest.width), taps, strict=True)
+        ]
+    elif nest.moving == Moving.WINDOW:
+        reached = [nest.height + sample.chip.kernel - 1, nest.width + sample.chip.kernel - 1]
+    else:
         return None
     before = nest.pad_top or nest.pad_left
-    beyond = (
-        nest.height - nest.pad_top + side - 1 > nest.source_height
-        or nest.width - nest.pad_left + side - 1 > nest.source_width
-    )
+    beyond = reached[0] - nest.pad_top > nest.source_height or reached[1] - nest.pad_left > nest.source_width
     return ("both" if beyond else "before") if before else "beyond" if beyond else "none"
 
 
@@ -97,25 +113,12 @@ def _window_extent(name: str) -> Coverpoint:
     return Coverpoint(name, ("one", "below the window's", "the window's or more"), of, (name,))
 
 
-def _used(nest: Compute, name: str) -> bool:
-    """Whether the nest has the map that an address field names."""
-    return {
-        "source": has_source(nest),
-        "pixel": nest.stationary == Stationary.PIXEL,
-        "target": not writes_rows(nest),
-        "mask": bool(nest.mask),
-    }[name]
-
-
-def map_words_of(nest: Compute, name: str, chip: Chip) -> int:
-    """Words from the first to the last of one of the nest's maps."""
+def spans_of(sample: Sample, name: str) -> list[range]:
+    """The words of one of the nest's maps; none if it has no such map."""
+    nest = sample.compute
     if name == "target":
-        span = target_span(nest, chip)
-        assert span is not None
-        return len(span)
-    window = name == "source" and nest.moving == Moving.WINDOW
-    height, width = (nest.source_height, nest.source_width) if window else (nest.height, nest.width)
-    return len(map_span(0, height, width, getattr(nest, f"{name}_pitch")))
+        return target_spans(nest, sample.chip)
+    return {"source": source_spans, "pixel": pixel_spans, "mask": mask_spans}[name](nest)
 
 
 def place(name: str) -> Coverpoint:
@@ -123,14 +126,16 @@ def place(name: str) -> Coverpoint:
     field = "mask_source" if name == "mask" else name
 
     def of(sample: Sample) -> str | None:
-        nest, chip = sample.compute, sample.chip
-        if not _used(nest, name):
-            return None
-        return extent(
-            getattr(nest, field), map_words_of(nest, name, chip), memory_words(chip, getattr(nest, f"{name}_space"))
-        )
+        spans = spans_of(sample, name)
+        space = getattr(sample.compute, f"{name}_space")
+        return _extent(spans, memory_words(sample.chip, space)) if spans else None
 
     return Coverpoint(field, EXTENT, of, (field,))
+
+
+def _extent(spans: list[range], limit: int) -> str:
+    first = min(span.start for span in spans)
+    return extent(first, max(span.stop for span in spans) - first, limit)
 
 
 def space(name: str) -> Coverpoint:
@@ -138,7 +143,7 @@ def space(name: str) -> Coverpoint:
     field = f"{name}_space"
 
     def of(sample: Sample) -> str | None:
-        return getattr(sample.compute, field).name if _used(sample.compute, name) else None
+        return getattr(sample.compute, field).name if spans_of(sample, name) else None
 
     return Coverpoint(field, tuple(item.name for item in Space), of, (field,))
 
@@ -149,24 +154,48 @@ def pitch(name: str) -> Coverpoint:
 
     def of(sample: Sample) -> str | None:
         nest = sample.compute
-        window = name == "source" and nest.moving == Moving.WINDOW
-        height, width = (nest.source_height, nest.source_width) if window else (nest.height, nest.width)
-        if not _used(nest, name) or height == 1 or (name == "target" and nest.emission == Emission.END):
+        height, width = _rows(nest, name)
+        emitted_at_end = name == "target" and nest.emission == Emission.END
+        if not spans_of(sample, name) or height == 1 or emitted_at_end:
             return None
         return "gaps" if getattr(nest, field) > width else "no gaps"
 
     return Coverpoint(field, ("no gaps", "gaps"), of, (field,))
 
 
+def _rows(nest: Compute, name: str) -> tuple[int, int]:
+    """Rows of one of the nest's maps, and words from the first to the last of a row."""
+    if name in ("target", "mask"):
+        height, width = emitted_extents(nest)
+        return height, (width - 1) * nest.target_step + 1
+    walked = nest.traversal == Traversal.BLOCK or (name == "pixel" and nest.stationary != Stationary.MATCH)
+    return (nest.height, nest.width) if walked else (nest.source_height, nest.source_width)
+
+
 def _row(sample: Sample) -> str | None:
+    rows = [*read_rows(sample.compute, sample.chip), *written_rows(sample.compute, sample.chip)]
+    if sample.compute.emission == Emission.ROW:
+        rows = read_rows(sample.compute, sample.chip)
+    return _extent(rows, sample.chip.weight_rows) if rows else None
+
+
+def _target_row(sample: Sample) -> str | None:
     nest, chip = sample.compute, sample.chip
-    if not (uses_rows(nest) or writes_rows(nest)):
+    if nest.emission != Emission.ROW:
         return None
-    return extent(nest.row, weight_rows_used(nest, chip), chip.weight_rows)
+    written = written_rows(nest, chip)
+    return "in place" if written[0] in read_rows(nest, chip) else _extent(written, chip.weight_rows)
 
 
 def _base_shift(sample: Sample) -> str | None:
     return None if sample.compute.base == Base.NONE else size_class(sample, "base_shift")
+
+
+def _bias_word(sample: Sample) -> str | None:
+    nest = sample.compute
+    if nest.base != Base.BIAS or nest.emission != Emission.POSITION:
+        return None
+    return extent(nest.bias_word, nest.outer, sample.chip.taps)
 
 
 MODE = Coverpoint("mode", tuple(MODES), lambda s: mode_of(s.compute), MODE_FIELDS)
@@ -185,10 +214,12 @@ MASK, RELU, NEGATE = flag("mask"), flag("relu"), flag("negate")
 BASE = member("base", Base)
 SHIFT = Coverpoint("shift", SIZE, lambda s: size_class(s, "shift"), ("shift",))
 BASE_SHIFT = Coverpoint("base_shift", SIZE, _base_shift, ("base_shift",))
+BIAS_WORD = Coverpoint("bias_word", EXTENT, _bias_word, ("bias_word",))
 SOURCE_SPACE = Coverpoint("source memory", ("none", "FEATURE", "GRADIENT"), _source_space, ("source_space",))
 TARGET_SPACE = Coverpoint("target memory", ("weights", "FEATURE", "GRADIENT"), _target_space, ("target_space",))
-STALL = Coverpoint("stall", ("none", *STALLS, "loader and row", "loader and drain", "row and drain"), _stall)
+STALL = Coverpoint("stall", ("none", *STALLS, "loader and drain"), _stall)
 PADDING = Coverpoint("padding", ("none", "before", "beyond", "both"), _padding)
 PAD_TOP, PAD_LEFT = _pad("pad_top"), _pad("pad_left")
 SOURCE_HEIGHT, SOURCE_WIDTH = _window_extent("source_height"), _window_extent("source_width")
 ROW = Coverpoint("row", EXTENT, _row, ("row",))
+TARGET_ROW = Coverpoint("target_row", (*EXTENT, "in place"), _target_row, ("target_row",))

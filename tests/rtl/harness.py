@@ -51,6 +51,8 @@ int main() {
                     std::printf("t 0 %d %lu\n", top.trace___05Farray___05Findex, cycle);
                 if (top.trace___05Fvector___05Fretire)
                     std::printf("t 1 %d %lu\n", top.trace___05Fvector___05Findex, cycle);
+                if (top.trace___05Fdma___05Fretire)
+                    std::printf("t 2 %d %lu\n", top.trace___05Fdma___05Findex, cycle);
             } while ((top.trace___05Frunning || !accepted) && clocks < limit);
             if (top.trace___05Frunning) { std::printf("hangs\n"); return 1; }
             clock();
@@ -139,4 +141,5 @@ class Harness:
             elements[:, : chip.lanes], [chip.feature_words, chip.feature_words + chip.gradient_words]
         )
         random = words[count * half :].reshape(chip.taps, chip.lanes)
-        return Image(feature, gradient, weight.reshape(chip.weight_rows, chip.taps, chip.lanes), random)
+        weight = weight.reshape(chip.weight_rows, chip.taps, chip.lanes)
+        return Image(feature, gradient, weight, random, np.zeros((0, chip.lanes), np.int16))

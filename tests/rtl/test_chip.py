@@ -31,7 +31,10 @@ from arch.isa import (
     Traversal,
     mode_fields,
 )
-from arch.legal import memory_words, most_iterations, problems, stream_problems
+from arch.legal import problems
+from arch.limits import memory_words
+from arch.nest_rules import most_iterations
+from arch.ordering import stream_problems
 from arch.timing import duration, schedule
 from tests.rtl.harness import Harness
 from tests.rtl.reference import Reference
@@ -174,7 +177,7 @@ def loads_for(compute: Compute, chip: Chip, rng: np.random.Generator) -> list[In
 def check(harness: Harness, array: list, vector: list, image: Image) -> None:
     """Run the streams and compare everything."""
     chip = harness.chip
-    streams: dict[Engine, list] = {Engine.ARRAY: array, Engine.VECTOR: vector}
+    streams: dict[Engine, list] = {Engine.ARRAY: array, Engine.VECTOR: vector, Engine.DMA: [Halt()]}
     assert not list(stream_problems(streams, chip))
     slots = schedule(streams, {e: [duration(item, chip) for item in stream] for e, stream in streams.items()})
     got = harness.run(streams, image)

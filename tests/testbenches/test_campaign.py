@@ -100,8 +100,8 @@ def test_random_chips_are_legal_and_varied():
 
 def test_illegal_opcodes_are_those_that_an_engine_does_not_execute():
     for engine in ENGINES:
-        assert 0 not in illegal_opcodes(engine)
-        assert len(illegal_opcodes(engine)) > 16 - len(EXECUTED)
+        assert 0 not in illegal_opcodes(engine, TINY)
+        assert len(illegal_opcodes(engine, TINY)) > 16 - len(EXECUTED)
 
 
 def test_coverage_dat_is_read(tmp_path: Path):

@@ -5,7 +5,7 @@ import pytest
 
 from arch.chip import Chip
 from arch.image import Image
-from arch.isa import ENGINES, Destination, Engine, Halt, Load, Loss
+from arch.isa import ENGINES, Destination, Engine, Halt, Load, Loss, Transfer
 from arch.program import Entry, Program, Step
 from testbenches.generate import random_program
 from testbenches.lockstep import LockStep, Scenario
@@ -21,15 +21,15 @@ def lockstep():
     made.close()
 
 
-def two_engines(array: list, vector: list, seed: int = 1) -> Program:
+def two_engines(array: list, vector: list, dma: list | None = None, seed: int = 1) -> Program:
     """A program of these streams."""
-    streams = {Engine.ARRAY: array, Engine.VECTOR: vector}
+    streams = {Engine.ARRAY: array, Engine.VECTOR: vector, Engine.DMA: dma or [Halt()]}
     return Program(
         chip=CHIP,
         streams=streams,
         steps={engine: [Step(layer="test", phase="forward")] * len(streams[engine]) for engine in ENGINES},
         entries={"main": Entry(start={engine.name.lower(): 0 for engine in ENGINES})},
-        image=Image.blank(CHIP, seed),
+        image=Image.blank(CHIP, seed, external_words=16),
     )
 
 
@@ -67,8 +67,8 @@ def test_an_abort_may_come_in_any_cycle(lockstep):
 def test_an_illegal_instruction_ends_its_engine_alone(lockstep, engine):
     load = Load(destination=Destination.BIAS, row=2)
     loss = Loss(count=3, source=0, label=10, target=0)
-    program = two_engines([load, load, Halt()], [loss, loss, Halt()])
-    for opcode in illegal_opcodes(engine):
+    program = two_engines([load, load, Halt()], [loss, loss, Halt()], [Transfer(), Transfer(count=9), Halt()])
+    for opcode in illegal_opcodes(engine, CHIP):
         outcome = lockstep.run(program, scenario=Scenario(opcodes={(engine, 1): opcode}))
         assert outcome.difference is None, str(outcome.difference)
         assert outcome.ended == "ended"
