@@ -33,7 +33,7 @@ from sim.result import write_inputs
 from sim.stepping import SteppingMachine
 from testbenches.cocotb_program import MARGIN
 from testbenches.comparison import Comparer, Difference
-from testbenches.generate import random_program
+from testbenches.generate import existing, random_program
 from testbenches.jobs import Job
 from testbenches.session import run_on_rtl
 
@@ -43,7 +43,7 @@ CHIPS = {
     "tiny-one-bank": Chip.load("tiny").replace(accumulator_banks=1),
     "wide": Chip.load("wide"),
 }
-PROGRAMS, LENGTH = 18, 10
+PROGRAMS, LENGTH = 24, 14
 STEPS = 2
 SEED = 2026
 
@@ -137,7 +137,7 @@ def _assert_covered(programs: list[Program], chip: Chip) -> None:
     drawn = [item for program in programs for stream in program.streams.values() for item in stream]
     computes = [item for item in drawn if isinstance(item, Compute)]
     loads = [item for item in drawn if isinstance(item, Load)]
-    assert {mode_of(item) for item in computes} == set(MODES)
+    assert {mode_of(item) for item in computes} == set(existing(MODES, chip))
     assert {item.rounding for item in computes} == set(Rounding)
     assert {item.overflow for item in computes} == set(Overflow)
     assert {item.traversal for item in computes} == set(Traversal)
@@ -145,8 +145,22 @@ def _assert_covered(programs: list[Program], chip: Chip) -> None:
     assert {item.destination for item in loads} == set(Destination)
     kernels = [item for item in loads if item.destination == Destination.KERNEL]
     assert {(item.transpose, item.rotate) for item in kernels} == {(0, 0), (0, 1), (1, 0), (1, 1)}
-    for name in ("negate", "mask", "relu", "source_space", "target_space"):
+    for name in (
+        "negate",
+        "mask",
+        "relu",
+        "source_space",
+        "target_space",
+        "keep",
+        "hold",
+        "skip",
+        "reload",
+        "rotate",
+        "planes",
+    ):
         assert {getattr(item, name) for item in computes} == {0, 1}, name
+    for name in ("outer", "inner", "kernel_height", "kernel_width", "step", "dilation", "target_step"):
+        assert max(getattr(item, name) for item in computes) > 1, name
     assert {item.space for item in drawn if isinstance(item, Loss)} == set(Space)
     assert any(item.wait for item in drawn)
     assert max(item.iterations for item in computes) >= chip.lanes
@@ -192,6 +206,6 @@ def _never_end(job: Job) -> None:
         width=words,
         pixel_pitch=words,
     )
-    streams = {Engine.ARRAY: [nest] * (MARGIN // words + 2) + [Halt()], Engine.VECTOR: [Halt()]}
+    streams = {Engine.ARRAY: [nest] * (MARGIN // words + 2) + [Halt()], Engine.VECTOR: [Halt()], Engine.DMA: [Halt()]}
     steps = {engine: [Step(layer="endless", phase="forward")] * len(stream) for engine, stream in streams.items()}
     job.program = replace(job.program, streams=streams, steps=steps)

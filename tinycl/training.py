@@ -14,9 +14,7 @@ from arch.image import quantised
 from arch.isa import ENGINES, Rounding
 from arch.program import Program
 from compiler import Calibration, Network, Options, compile_network
-from compiler.differentiation import differentiate
 from compiler.float_twin import FloatTwin
-from compiler.forward import forward
 from compiler.pipeline import INFER, TRAIN
 from sim.fast import FastMachine
 from tinycl.data import DataSet
@@ -91,9 +89,9 @@ def train_both(
     calibration = Calibration(data.samples[train], data.labels[train], recipe.calibration_steps)
     options = Options(learning_rate=recipe.learning_rate, update_rounding=update_rounding, seed=seed + 1)
     build = compile_network(network, chip, start, calibration, options)
-    assert build.program
+    assert build.program and build.graph
     machine = FastMachine(build.program)
-    twin = FloatTwin(differentiate(forward(network)), start, recipe.learning_rate)
+    twin = FloatTwin(build.graph)
     inputs = chip_inputs(build.program, data.samples, data.labels)
     held_out = {name: values[test] for name, values in inputs.items()}
     rng = np.random.default_rng(seed)

@@ -10,9 +10,7 @@ import pytest
 from arch.chip import Chip
 from arch.isa import Rounding
 from compiler import Calibration, Options, compile_network
-from compiler.differentiation import differentiate
 from compiler.float_twin import FloatTwin
-from compiler.forward import forward
 from sim.fast import FastMachine
 from tinycl.data import DataError, cifar10, digits, made
 from tinycl.networks import digits_network
@@ -51,9 +49,9 @@ def test_one_step_is_close_to_the_twins():
     start = network.initial(0)
     few = Calibration(data.samples[:200], data.labels[:200], 200)
     build = compile_network(network, PAPER, start, few, Options(learning_rate=2.0**-6, update_rounding=Rounding.RND))
-    assert build.program
+    assert build.program and build.graph
     machine = FastMachine(build.program)
-    twin = FloatTwin(differentiate(forward(network)), start, 2.0**-6)
+    twin = FloatTwin(build.graph)
     inputs = chip_inputs(build.program, data.samples[:1], data.labels[:1])
     machine.run("train", inputs)
     twin.step(data.samples[0], int(data.labels[0]))
