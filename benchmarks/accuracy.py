@@ -1,6 +1,8 @@
 """Held-out accuracy on real digits, on the chip and in float64 by the same recipe; prints JSON.
 
-    python benchmarks/accuracy.py [--seeds 5] [--epochs 20] [--chip paper]
+    python benchmarks/accuracy.py [--network digits] [--seeds 5] [--epochs 20] [--chip paper]
+
+`--network resnet8` trains MLPerf Tiny's ResNet-8 on the digits scaled to 3 x 32 x 32.
 """
 
 from __future__ import annotations
@@ -8,25 +10,31 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 
 from arch.chip import Chip
-from tinycl.data import digits
-from tinycl.networks import digits_network
-from tinycl.training import Recipe, train_both
+from tinycl.data import digits, digits_as_images
+from tinycl.networks import digits_network, resnet8_network
+from tinycl.training import RESNET8, Recipe, train_both
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", choices=("digits", "resnet8"), default="digits")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=Recipe().epochs)
+    parser.add_argument("--epochs", type=int, default=0, help="20 for digits, 12 for resnet8")
     parser.add_argument("--chip", default="paper")
     arguments = parser.parse_args()
-    data, chip, recipe = digits(), Chip.load(arguments.chip), Recipe(epochs=arguments.epochs)
+    chip = Chip.load(arguments.chip)
+    data, network, recipe = digits(), digits_network(), Recipe()
+    if arguments.network == "resnet8":
+        data, network, recipe = digits_as_images(), resnet8_network(), RESNET8
+    recipe = replace(recipe, epochs=arguments.epochs or recipe.epochs)
     chips, twins = [], []
     for seed in range(arguments.seeds):
-        trained = train_both(digits_network(), chip, data, seed, recipe)
+        trained = train_both(network, chip, data, seed, recipe)
         chips.append(100 * trained.chip[-1])
         twins.append(100 * trained.float64[-1])
         print(f"seed {seed}: chip {chips[-1]:.2f} %, float64 {twins[-1]:.2f} %", file=sys.stderr)

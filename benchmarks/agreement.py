@@ -1,6 +1,6 @@
 """Training steps of the digits and the reference network on both simulators and on RTL under Verilator; prints JSON.
 
-    python benchmarks/agreement.py [--steps 2] [--chip paper] [--traversal raster]
+python benchmarks/agreement.py [--steps 2] [--chip paper] [--traversal raster]
 """
 
 from __future__ import annotations

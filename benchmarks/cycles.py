@@ -1,6 +1,6 @@
 """Cycles of a training step of the reference network, per layer and phase, with nine weight ports and with one; JSON.
 
-    python benchmarks/cycles.py [--traversal raster]
+python benchmarks/cycles.py [--traversal raster]
 """
 
 from __future__ import annotations

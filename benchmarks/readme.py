@@ -1,6 +1,6 @@
 """Run the demo and every benchmark, and write their results into README.md between its markers.
 
-    python benchmarks/readme.py
+python benchmarks/readme.py
 """
 
 from __future__ import annotations

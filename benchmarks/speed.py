@@ -1,6 +1,6 @@
 """Speed of the simulators on the reference network's training step, as ratios in one interleaved run; JSON.
 
-    python benchmarks/speed.py [--rounds 5]
+python benchmarks/speed.py [--rounds 5]
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from arch.chip import Chip
 from arch.counts import counted, map_words
 from arch.events import Event
-from arch.isa import Compute, Traversal
+from arch.isa import Compute, Instruction, Traversal
 from arch.timing import writes_rows
 from arch.traversal import accesses, inner_steps, positions
 
@@ -35,7 +35,7 @@ class Bounds:
             made = item.outer * item.inner * positions(item, chip) * inner_steps(item) * item.iterations
             steps += made
             full += made * _filled(item, chip)
-            rows += max(0.0, _row_cycles(item, chip) - made)
+            rows += max(0.0, row_cycles(item, chip) - made)
             maps += max(0.0, _map_cycles(item, chip) - made)
         return cls(cycles, ideal, steps - full, max(0.0, full - ideal), rows, maps, waits)
 
@@ -70,9 +70,9 @@ def _filled(compute: Compute, chip: Chip) -> float:
     return compute.height * compute.width / (positions(compute, chip) * chip.taps)
 
 
-def _row_cycles(compute: Compute, chip: Chip) -> int:
+def row_cycles(instruction: Instruction, chip: Chip) -> int:
     """Cycles in which the weight memory's port reads or writes rows."""
-    events: Counter[Event] = counted(compute, chip)
+    events: Counter[Event] = counted(instruction, chip)
     return (events[Event.WEIGHT_READS] + events[Event.WEIGHT_WRITES]) // chip.taps * chip.row_beats
 
 

@@ -83,7 +83,7 @@ def _labels(graph: Graph, calibration: Calibration, count: int) -> np.ndarray:
 def _runs(graph: Graph, calibration: Calibration) -> Iterator[dict[str, np.ndarray]]:
     """All rows before the first step; then after each step the tensors it made, and in training the rows."""
     samples = real_numbers(calibration.samples, "calibration samples")
-    shape = graph.tensors[INPUT].shape
+    shape = graph.given_shape(INPUT)
     if samples.ndim < 1 or len(samples) == 0 or samples.shape[1:] != shape:
         raise NetworkError(f"input: calibration samples must have shape [n, {list(shape)}], not {list(samples.shape)}")
     trains = graph.optimiser is not None

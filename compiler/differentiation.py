@@ -258,5 +258,6 @@ _RULES = {
     Operator.CHANNEL_MAP: _Backward.channel_map,
     Operator.GLOBAL_AVERAGE_POOL: _Backward.global_average_pool,
     Operator.MAX_POOL: _Backward.max_pool,
+    Operator.AVERAGE_POOL: _Backward.refuse,
     Operator.LRN: _Backward.refuse,
 }

@@ -17,11 +17,17 @@ from compiler.nodes import NetworkError
 def emit(operation: Operation, on: Emitter) -> list[Instruction]:
     """The instructions that make the views' part of an operation's output, in order, without tokens.
 
-    Raises `NetworkError` naming the layer that the array has no way for.
+    The operation has passed `check_executed`.
     """
-    if operation.operator not in _EMIT:
-        raise NetworkError(f"{operation.layer}: {operation.operator.value} is not executed by this version")
     return list(_EMIT[operation.operator](operation, on))
+
+
+def check_executed(operations: list[Operation]) -> None:
+    """Raises `NetworkError` naming every layer that the array has no way for."""
+    unknown = [item for item in operations if item.operator not in _EMIT]
+    if unknown:
+        layers = ", ".join(dict.fromkeys(f"{item.layer} ({item.operator.value})" for item in unknown))
+        raise NetworkError(f"{layers}: not executed by this version; leave out or replace")
 
 
 def engine_of(operation: Operation) -> Engine:
@@ -41,6 +47,7 @@ _EMIT: dict[Operator, Callable[[Operation, Emitter], Iterator[Instruction]]] = {
     Operator.COMBINE: maps.combine,
     Operator.CHANNEL_MAP: maps.channel_map,
     Operator.GLOBAL_AVERAGE_POOL: maps.global_average_pool,
+    Operator.AVERAGE_POOL: maps.average_pool,
     Operator.BROADCAST: maps.broadcast,
     Operator.MAX_POOL: maps.max_pool,
     Operator.MAX_POOL_INDEX: maps.max_pool,

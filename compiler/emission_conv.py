@@ -36,8 +36,18 @@ def conv(operation: Operation, on: Emitter) -> Iterator[Instruction]:
 def square(name: str, pair: tuple[int, int], operation: Operation) -> int:
     """The one number of a stride or dilation. Raises `NetworkError` if its sides differ."""
     if pair[0] != pair[1]:
-        raise NetworkError(f"{operation.layer}: {name} must be equal along height and width, not {pair}")
+        training = "training needs " if "gradient" in operation.phase else ""
+        raise NetworkError(f"{operation.layer}: {training}equal {name} along height and width, not {pair}")
     return pair[0]
+
+
+def rows_alone(operation: Operation, tile: Tile) -> Iterator[Tile]:
+    """The tile, or its rows one by one if strides differ: a walk knows one, and a row needs only that along it."""
+    if operation.stride[0] == operation.stride[1]:
+        yield tile
+        return
+    for row in range(tile.height):
+        yield Tile(tile.top + row, tile.left, 1, tile.width)
 
 
 def windows_fit(operation: Operation, on: Emitter, view: MapView, pads: tuple[int, int]) -> bool:
@@ -66,6 +76,7 @@ class _Forward:
         self.inner = self.planes // layout.cut.depth
         self.chunk = min(layout.cut.chunk, shape[2])
         self.chunks = -(-shape[2] // self.chunk)
+        self.pieces = list(_pieces(operation, shape[2], self.chunk))
         held = shape[0] // layout.cut.groups if layout.kind == Kind.FILTERS else layout.inputs
         self.iterations = 1 if self.by_lane else min(on.chip.lanes, held)
         fraction = on.fractions[operation.inputs[0]] + on.fractions[operation.weight]
@@ -86,13 +97,13 @@ class _Forward:
         if self.window and self.choice.walk is None:
             self.window = self._cycles(True, group, count) <= self._cycles(False, group, count)
         for tile in self._tiles():
-            if self.chunks == 1:
-                yield self._compute(tile, group, count, 0)
+            if len(self.pieces) == 1:
+                yield self._compute(tile, group, count, self.pieces[0])
                 continue
             for outer in range(group, group + count):
-                for chunk in range(self.chunks):
-                    partial = {"keep": int(chunk > 0), "hold": int(chunk < self.chunks - 1)}
-                    yield self._compute(tile, outer, 1, chunk, **partial)
+                for index, piece in enumerate(self.pieces):
+                    partial = {"keep": int(index > 0), "hold": int(index < len(self.pieces) - 1)}
+                    yield self._compute(tile, outer, 1, piece, **partial)
 
     def _cycles(self, window: bool, group: int, count: int) -> int:
         """What a walk of the map takes, windows or pixels."""
@@ -100,7 +111,7 @@ class _Forward:
         tiles = Counter((tile.height, tile.width) for tile in self._tiles())
         firsts = {(tile.height, tile.width): tile for tile in reversed(list(self._tiles()))}
         return sum(
-            number * (duration(self._compute(firsts[shape], group, count, 0), self.on.chip) + FETCH_CYCLES)
+            number * (duration(self._compute(firsts[shape], group, count, self.pieces[0]), self.on.chip) + FETCH_CYCLES)
             for shape, number in tiles.items()
         )
 
@@ -135,26 +146,28 @@ class _Forward:
             )
 
     def _tiles(self) -> Iterator[Tile]:
-        tile = walks.whole(self.y)
-        partial = self.inner * self.chunks > 1
-        if self.choice.tile:
-            yield from walks.given_tiles(tile, self.choice.tile, partial, self.window, self.operation.layer, self.on.chip)
-        elif not partial:
-            yield tile
-        elif self.window:
-            yield from walks.window_tiles(tile, self.on.chip)
-        else:
-            steps = self.inner * self.iterations * self.layout.cut.depth * self.operation.kernel[1] * self.chunk
-            yield from walks.block_tiles(tile, self.on.chip, steps)
+        partial = self.inner * len(self.pieces) > 1
+        steps = self.inner * self.iterations * self.layout.cut.depth * self.operation.kernel[1] * self.chunk
+        for tile in rows_alone(self.operation, walks.whole(self.y)):
+            if self.choice.tile:
+                yield from walks.given_tiles(
+                    tile, self.choice.tile, partial, self.window, self.operation.layer, self.on.chip
+                )
+            elif not partial:
+                yield tile
+            elif self.window:
+                yield from walks.window_tiles(tile, self.on.chip)
+            else:
+                yield from walks.block_tiles(tile, self.on.chip, steps)
 
-    def _compute(self, tile: Tile, group: int, count: int, chunk: int, **partial: int) -> Compute:
+    def _compute(self, tile: Tile, group: int, count: int, piece: range, **partial: int) -> Compute:
         operation, on = self.operation, self.on
         rows = self.chunks * self.iterations
         fields: dict[str, Any] = {
             "iterations": self.iterations,
             "outer": count,
             "inner": self.inner,
-            "row": on.start(operation.weight, group) + chunk * self.iterations,
+            "row": on.start(operation.weight, group) + piece.start // self.chunk * self.iterations,
             "row_outer": self.inner * rows,
             "row_inner": rows,
             "reload": 1,
@@ -166,7 +179,7 @@ class _Forward:
             **partial,
         }
         plane = group if self.by_lane else self.first_plane
-        return Compute(**(self._windows(tile, plane) if self.window else self._pixels(tile, plane, chunk)) | fields)
+        return Compute(**(self._windows(tile, plane) if self.window else self._pixels(tile, plane, piece)) | fields)
 
     def _windows(self, tile: Tile, plane: int) -> dict[str, Any]:
         pads = self.operation.pads
@@ -177,27 +190,31 @@ class _Forward:
             **walks.source(self.x, tile.top - pads[0], tile.left - pads[1], plane),
         }
 
-    def _pixels(self, tile: Tile, plane: int, chunk: int) -> dict[str, Any]:
+    def _pixels(self, tile: Tile, plane: int, piece: range) -> dict[str, Any]:
         operation, depth = self.operation, self.layout.cut.depth
-        stride, dilation = (
-            square("stride", operation.stride, operation),
-            square("dilation", operation.dilation, operation),
-        )
-        below = chunk * self.chunk
-        top = tile.top * stride - operation.pads[0] + below * dilation
-        left = tile.left * stride - operation.pads[1]
         columns = operation.kernel[1]
+        top = tile.top * operation.stride[0] - operation.pads[0] + piece.start * operation.dilation[0]
+        left = tile.left * operation.stride[1] - operation.pads[1]
         return {
             **mode_fields(_PIXELS[self.layout.kind]),
             "traversal": Traversal.PIXELS,
-            "step": stride,
-            "dilation": dilation,
-            "kernel_height": min(self.chunk, operation.kernel[0] - below),
+            "step": operation.stride[1],
+            "dilation": operation.dilation[1 if len(piece) == 1 else 0],
+            "kernel_height": len(piece),
             "kernel_width": depth if depth > 1 else columns,
             "planes": int(depth > 1),
+            "tap": piece.start % self.chunk * columns,
             "tap_row": columns,
             "tap_column": 1,
             "source_plane": self.x.plane if depth > 1 else 0,
             "source_group": self.x.plane * depth,
             **walks.source(self.x, top, left, plane),
         }
+
+
+def _pieces(operation: Operation, height: int, chunk: int) -> Iterator[range]:
+    """Kernel rows that one instruction takes: those that lie in a row; one by one if dilations differ."""
+    alike = operation.dilation[0] == operation.dilation[1] or operation.kernel[1] == 1
+    step = chunk if alike else 1
+    for first in range(0, height, step):
+        yield range(first, min(first + step, height))

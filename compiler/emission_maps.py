@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from arch.isa import Compute, Instruction, Traversal, mode_fields
 from compiler import walks
+from compiler.averages import parts
 from compiler.emission_backward import phase_tiles, taps_of, zeros
-from compiler.emission_conv import square
+from compiler.emission_conv import rows_alone, square
 from compiler.emitter import MOST_OUTER, Emitter
 from compiler.graph import Operation, Operator
 from compiler.kernels import RoutedBlock, rows_name
@@ -132,9 +133,7 @@ def _follows(first: list[_Route], later: list[_Route], distance: int) -> bool:
     return name == other and block.straight and after.straight and near
 
 
-def _routed(
-    operation: Operation, on: Emitter, plane: int, count: int, routes: list[_Route]
-) -> Iterator[Instruction]:
+def _routed(operation: Operation, on: Emitter, plane: int, count: int, routes: list[_Route]) -> Iterator[Instruction]:
     """Planes `plane` ... of the output, each the sum of its routes."""
     y, chip = on.map(operation.output), on.chip
     mask = on.map(operation.mask) if operation.mask else None
@@ -176,6 +175,32 @@ def global_average_pool(operation: Operation, on: Emitter) -> Iterator[Instructi
     )
 
 
+def average_pool(operation: Operation, on: Emitter) -> Iterator[Instruction]:
+    """Sums of windows times a constant, for each part of the map that has its own."""
+    x, y = on.map(operation.inputs[0]), on.map(operation.output)
+    dilation = square("dilation", operation.dilation, operation)
+    shapes = (on.graph.tensors[name].shape for name in (operation.inputs[0], operation.output))
+    for number, (part, _) in enumerate(parts(operation, *shapes)):
+        top, stop = max(part.top, y.first), min(part.top + part.height, y.first + y.height)
+        if top >= stop:
+            continue
+        for tile in rows_alone(operation, Tile(top, part.left, stop - top, part.width)):
+            first = tile.top * operation.stride[0] - operation.pads[0], tile.left * operation.stride[1]
+            yield Compute(
+                **_by_lane(),
+                outer=on.chip.words(y.channels),
+                row=on.rows(rows_name(operation)).row + number,
+                step=operation.stride[1],
+                dilation=dilation,
+                kernel_height=operation.kernel[0],
+                kernel_width=operation.kernel[1],
+                source_group=x.plane,
+                **walks.source(x, first[0], first[1] - operation.pads[1]),
+                **walks.target(y, tile),
+                **on.map_numbers(operation, _sum_fraction(operation, on)),
+            )
+
+
 def broadcast(operation: Operation, on: Emitter) -> Iterator[Instruction]:
     """One word to every position of a plane."""
     x, y = on.map(operation.inputs[0]), on.map(operation.output)
@@ -198,24 +223,24 @@ def max_pool(operation: Operation, on: Emitter) -> Iterator[Instruction]:
     """The largest value of each window, or the number of the tap that has it."""
     x, y = on.map(operation.inputs[0]), on.map(operation.output)
     indices = operation.operator == Operator.MAX_POOL_INDEX
-    stride, dilation = square("stride", operation.stride, operation), square("dilation", operation.dilation, operation)
-    whole = walks.whole(y)
+    dilation = square("dilation", operation.dilation, operation)
     numbers = on.map_numbers(operation, on.fractions[operation.inputs[0]])
     if indices:
         numbers["shift"] = 0
-    yield Compute(
-        **_by_lane("maximum_index" if indices else "maximum"),
-        outer=on.chip.words(y.channels),
-        row=on.rows(rows_name(operation)).row,
-        step=stride,
-        dilation=dilation,
-        kernel_height=operation.kernel[0],
-        kernel_width=operation.kernel[1],
-        source_group=x.plane,
-        **walks.source(x, whole.top * stride - operation.pads[0], -operation.pads[1]),
-        **walks.target(y, whole),
-        **numbers,
-    )
+    for tile in rows_alone(operation, walks.whole(y)):
+        yield Compute(
+            **_by_lane("maximum_index" if indices else "maximum"),
+            outer=on.chip.words(y.channels),
+            row=on.rows(rows_name(operation)).row,
+            step=operation.stride[1],
+            dilation=dilation,
+            kernel_height=operation.kernel[0],
+            kernel_width=operation.kernel[1],
+            source_group=x.plane,
+            **walks.source(x, tile.top * operation.stride[0] - operation.pads[0], -operation.pads[1]),
+            **walks.target(y, tile),
+            **numbers,
+        )
 
 
 def max_pool_gradient(operation: Operation, on: Emitter) -> Iterator[Instruction]:

@@ -75,6 +75,11 @@ def channel_map(
     return result
 
 
+def window_sum(operation: Operation, x: np.ndarray, shape: Shape) -> np.ndarray:
+    """The sum of each window, beyond the map 0."""
+    return _windows(operation, x, shape[1:]).sum(axis=1)
+
+
 def max_pool(operation: Operation, x: np.ndarray, shape: Shape) -> np.ndarray:
     """The largest value of each window."""
     return _windows(operation, x, shape[1:], -np.inf).max(axis=1)

@@ -9,6 +9,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from compiler import float_operators
+from compiler.averages import spread
 from compiler.graph import (
     ACCUMULATE,
     ACCUMULATE_FIRST,
@@ -43,12 +44,20 @@ class FloatTwin:
         self.rows = dict(graph.values)
         self.tensors: dict[str, np.ndarray] = {}
         self._seen = 0
+        self._patched: np.ndarray | None = None
+        if graph.patches:
+            channels, height, width = graph.given_shape(INPUT)
+            self._patched = graph.patches.elements((height, width, channels)).transpose(2, 0, 1)
 
     @property
     def parameters(self) -> dict[str, np.ndarray]:
         """Weights and biases as they now are."""
         trained = (Role.WEIGHT, Role.BIAS)
-        return {name: value for name, value in self.rows.items() if self.graph.tensors[name].role in trained}
+        return {
+            name: value.reshape(self.graph.given_shape(name))
+            for name, value in self.rows.items()
+            if self.graph.tensors[name].role in trained
+        }
 
     def infer(self, sample: np.ndarray) -> np.ndarray:
         """The result of one sample of the input's shape, of the shape of `graph.logits`."""
@@ -91,7 +100,10 @@ class FloatTwin:
         return self.rows[name] if name in self.rows else self.tensors[name]
 
     def _begin(self, sample: np.ndarray) -> None:
-        self.tensors[INPUT] = np.asarray(sample, dtype=np.float64).reshape(self.graph.tensors[INPUT].shape)
+        given = np.asarray(sample, dtype=np.float64).reshape(self.graph.given_shape(INPUT))
+        if self._patched is not None:
+            given = np.append(given.transpose(1, 2, 0), 0.0)[self._patched]
+        self.tensors[INPUT] = given
 
     def _run(self, entry: str) -> None:
         for operation in self.graph.entries[entry]:
@@ -159,6 +171,10 @@ class FloatTwin:
     def _channel_map(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
         return float_operators.channel_map(operation, inputs, self._factors(operation), target.shape)
 
+    def _average_pool(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
+        shares = spread(operation, inputs[0].shape, target.shape, self._factors(operation)[0])
+        return shares * float_operators.window_sum(operation, inputs[0], target.shape)
+
     def _global_average_pool(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
         return (self._factors(operation)[0] * inputs[0].sum(axis=(1, 2))).reshape(target.shape)
 
@@ -196,6 +212,7 @@ _COMPUTE: dict[Operator, Callable[[FloatTwin, Operation, list[np.ndarray], Tenso
     Operator.UPDATE: FloatTwin._combine,
     Operator.CHANNEL_MAP: FloatTwin._channel_map,
     Operator.GLOBAL_AVERAGE_POOL: FloatTwin._global_average_pool,
+    Operator.AVERAGE_POOL: FloatTwin._average_pool,
     Operator.BROADCAST: FloatTwin._broadcast,
     Operator.MAX_POOL: FloatTwin._max_pool,
     Operator.MAX_POOL_INDEX: FloatTwin._max_pool_index,

@@ -33,7 +33,14 @@ _MOST_LOSS_FRACTION = 15
 """What LOSS's fields can say."""
 _FACTOR_ERROR = 2.0**-9
 """The largest rounding of a factor, of its largest channel's magnitude."""
-_SCALED = (Operator.COMBINE, Operator.CHANNEL_MAP, Operator.GLOBAL_AVERAGE_POOL, Operator.BROADCAST, Operator.UPDATE)
+_SCALED = (
+    Operator.COMBINE,
+    Operator.CHANNEL_MAP,
+    Operator.GLOBAL_AVERAGE_POOL,
+    Operator.AVERAGE_POOL,
+    Operator.BROADCAST,
+    Operator.UPDATE,
+)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ What each operator computes, x and y being real numbers, before `relu`, then `ma
 | Combine | x_1 … x_n → y; factors, bias | y[c, p] = bias[c] + Σ_i factors_i[c] · x_i[c, p + crop] |
 | ChannelMap | x_1 … x_n → y; factors, routes | y[t, p] = Σ_i factors_i · Σ_{(t, s) in routes_i} x_i[s, p] |
 | GlobalAveragePool | x → y; factors | y[c] = factors_1 · Σ_p x[c, p], the factor being 1 / (H·W) |
+| AveragePool | x → y; factors | y[c, p] = factors_1[k] · Σ of the window; k: part of p (`compiler.averages`) |
 | Broadcast | x → y; factors | y[c, p] = factors_1 · x[c] |
 | MaxPool | x → y | the largest value of the window; padding never wins |
 | MaxPoolIndex | x → index | its place ky · Kw + kx in the window, the first in row-major order on ties |
@@ -38,6 +39,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from arch.layout import Patches
 from compiler.nodes import NetworkError
 
 INFER = "infer"
@@ -63,6 +65,7 @@ class Operator(StrEnum):
     COMBINE = "Combine"
     CHANNEL_MAP = "ChannelMap"
     GLOBAL_AVERAGE_POOL = "GlobalAveragePool"
+    AVERAGE_POOL = "AveragePool"
     BROADCAST = "Broadcast"
     MAX_POOL = "MaxPool"
     MAX_POOL_INDEX = "MaxPoolIndex"
@@ -217,6 +220,9 @@ class Graph:
     add) and "update". `values` has the first float64 value of every tensor whose role is in `ROWS`. `logits` is the
     result, (N,) or a map; `loss` the network's loss operator or "". `fractions` holds the fraction bits of tensors
     whose format is already decided; `notes` say, a line each, what was changed and why.
+
+    `patches`, if the host lays the input as the windows of a convolution: then the tensor "input" is the map of these.
+    `given` has the shapes in which users give and read tensors that have another one here.
     """
 
     name: str
@@ -228,6 +234,12 @@ class Graph:
     optimiser: Optimiser | None = None
     fractions: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    patches: Patches | None = None
+    given: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def given_shape(self, name: str) -> tuple[int, ...]:
+        """The shape in which users give and read a tensor."""
+        return self.given.get(name, self.tensors[name].shape)
 
     @property
     def operations(self) -> list[Operation]:

@@ -13,8 +13,8 @@ import numpy as np
 from arch.chip import Chip
 from arch.layout import KernelRows, Kind, rows_of
 from compiler.graph import PARAMETER_GRADIENTS, Graph, Operation, Operator, Role, Tensor
-from compiler.mapping import FREE, Mapping
 from compiler.grouping import merged_groups
+from compiler.mapping import FREE, Mapping
 from compiler.nodes import NetworkError
 
 _CONVOLUTIONS = (Operator.CONV, Operator.CONV_INPUT_GRADIENT, Operator.CONV_WEIGHT_GRADIENT)
@@ -22,6 +22,7 @@ _OWN = (
     Operator.COMBINE,
     Operator.CHANNEL_MAP,
     Operator.GLOBAL_AVERAGE_POOL,
+    Operator.AVERAGE_POOL,
     Operator.BROADCAST,
     Operator.MAX_POOL,
     Operator.MAX_POOL_INDEX,
@@ -57,10 +58,8 @@ class Rows:
 
 @dataclass(frozen=True)
 class RoutedBlock:
-    """Channels of plane `source` that go to plane `target`: an own row from `row` on for each lane of the target, or
-
-    one for all if they are `straight`, as all that go to that plane: from lanes to the same lanes.
-    """
+    """Channels of plane `source` that go to plane `target`; own rows from `row` on, one for each lane of the target or
+    a single one if the block is `straight`, as all are that go to that plane: from lanes to the same lanes."""
 
     target: int
     source: int
@@ -76,9 +75,7 @@ def rows_name(operation: Operation) -> str:
 class Kernels:
     """The row tensors of a graph on a chip. Raises `NetworkError` naming a node whose kernels the chip cannot hold."""
 
-    def __init__(
-        self, graph: Graph, chip: Chip, densities: dict[str, float] | None = None, mapping: Mapping = FREE
-    ):
+    def __init__(self, graph: Graph, chip: Chip, densities: dict[str, float] | None = None, mapping: Mapping = FREE):
         """With `densities`, the share of values of a map that are not zero, what costs no cycle when it is zero is
 
         left out (`skips`), and layers whose weights are in `scattering` are laid out for it, unless `mapping` says
@@ -94,8 +91,14 @@ class Kernels:
         for operation in graph.operations:
             if operation.operator == Operator.CONV and self._scatters(operation):
                 self.scattering.add(operation.weight)
+        problems: dict[str, None] = {}
         for operation in graph.operations:
-            self._enter(operation)
+            try:
+                self._enter(operation)
+            except NetworkError as error:
+                problems[str(error)] = None
+        if problems:
+            raise NetworkError("; ".join(problems))
         for tensor in graph.tensors.values():
             if tensor.parameter and tensor.parameter in self._layouts:
                 self._layouts[tensor.name] = self._layouts[tensor.parameter]
@@ -131,6 +134,9 @@ class Kernels:
         factors = [self._factor(factor, fractions) for factor in operation.factors]
         if operation.operator == Operator.CHANNEL_MAP:
             return self._routed(operation, factors, rows)
+        if operation.operator == Operator.AVERAGE_POOL:
+            rows[:, 0] = factors[0][:, None]
+            return rows
         if operation.operator == Operator.UPDATE:
             rows[0, 0, : len(factors)] = [int(factor[0]) for factor in factors]
             return rows
@@ -204,7 +210,7 @@ class Kernels:
         per_group = outputs // groups
         if operation.weight in self.scattering:
             kind, cut = Kind.CHANNELS, KernelRows(chunk=chunk, rotated=True)
-        elif inputs < min(chip.lanes, per_group):
+        elif self._by_channel(operation, inputs, per_group):
             kind, cut = Kind.CHANNELS, KernelRows(chunk=chunk, groups=groups, merged=merged)
         else:
             depth = _depth(chip.words(inputs), chip.taps) if height == width == 1 else 1
@@ -213,6 +219,17 @@ class Kernels:
         outer = groups * chip.words(per_group)
         count = rows_of(kind, shape, chip, cut)
         return Rows(kind, shape, cut, count, outer, count // outer)
+
+    def _by_channel(self, operation: Operation, inputs: int, outputs: int) -> bool:
+        """Whether a row is a channel's kernels instead of a filter's: if it is told to, or makes fewer iterations."""
+        choice = self.mapping.of(operation.layer).layout
+        most = min(self.chip.lanes, self.chip.kernel_registers)
+        if choice == "channels" and inputs > most:
+            raise NetworkError(
+                f"mapping: {operation.layer} has {inputs} channels a group; rows by channel hold at most {most} on "
+                f"chip {self.chip.name}; choose filters"
+            )
+        return choice == "channels" if choice else inputs < min(self.chip.lanes, outputs)
 
     def _scatters(self, operation: Operation) -> bool:
         """Whether a convolution's zeros are left out by scattering: if it is told to, or if that costs less."""
@@ -289,6 +306,8 @@ class Kernels:
         if operation.operator == Operator.COMBINE:
             shapes = [self.graph.tensors[name].shape for name in operation.factors]
             count = chip.words(max(shape[0] for shape in shapes))
+        elif operation.operator == Operator.AVERAGE_POOL:
+            count = len(self.graph.values[operation.factors[0]])
         elif operation.operator == Operator.CHANNEL_MAP:
             blocks = [block for blocks in self.routed_blocks(operation) for block in blocks]
             count = sum(1 if block.straight else chip.lanes for block in blocks)

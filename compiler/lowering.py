@@ -29,7 +29,7 @@ def lower(network: Network, parameters: dict[str, np.ndarray], *, train: bool = 
     """The graph of the inference entry; `parameters` are checked ones, as `network.shapes` names them.
 
     `train` says that the graph will be differentiated: what has no gradient here is refused. `batch_norm` is one of
-    `BATCH_NORM`; by default "frozen" for training and "folded" otherwise. Raises `NetworkError` naming the node that
+    `BATCH_NORM`; by default "frozen" for training and "folded" otherwise. Raises `NetworkError` naming every node that
     cannot be executed, and what would work.
     """
     mode = batch_norm or ("frozen" if train else "folded")
@@ -37,22 +37,33 @@ def lower(network: Network, parameters: dict[str, np.ndarray], *, train: bool = 
         raise NetworkError(f"batch_norm must be {', '.join(BATCH_NORM[:-1])} or {BATCH_NORM[-1]}, not {mode}")
     network.validate()
     lowering = Lowering(network, parameters, train)
+    problems = []
     for node in network.nodes:
-        if node.operator == "BatchNormalization":
-            batch_normalization(lowering, node, mode)
-        elif node.operator in LOSSES:
-            lowering.graph.loss = node.operator
-            lowering.alias(node, lowering.tensor(node.inputs[0]).name)
-        elif node.operator in _LOWER:
-            _LOWER[node.operator](lowering, node)
-        else:
-            raise NetworkError(f"{node.name}: operator {node.operator} is not executed; {_known()} are")
+        try:
+            _one(lowering, node, mode)
+        except NetworkError as error:
+            problems.append(str(error))
+            lowering.unknown(node)
+    if problems:
+        raise NetworkError("; ".join(problems))
     graph = lowering.graph
     graph.logits = lowering.tensor(network.last).name
     if not lowering.operations:
         raise NetworkError(f"{network.name}: must have at least one layer that computes")
     _decided_formats(lowering)
     return graph
+
+
+def _one(lowering: Lowering, node: Node, batch_norm: str) -> None:
+    if node.operator == "BatchNormalization":
+        batch_normalization(lowering, node, batch_norm)
+    elif node.operator in LOSSES:
+        lowering.graph.loss = node.operator
+        lowering.alias(node, lowering.tensor(node.inputs[0]).name)
+    elif node.operator in _LOWER:
+        _LOWER[node.operator](lowering, node)
+    else:
+        raise NetworkError(f"{node.name}: operator {node.operator} is not executed; {_known()} are")
 
 
 def _known() -> str:

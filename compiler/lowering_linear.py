@@ -24,13 +24,20 @@ def conv(lowering: Lowering, node: Node) -> None:
         weight=weight,
         bias=_bias(lowering, node),
         kernel=attributes.kernel_shape,
-        stride=attributes.strides,
+        stride=alike(attributes.strides, node.shape[1:]),
         pads=pads,
-        dilation=attributes.dilations,
+        dilation=alike(attributes.dilations, attributes.kernel_shape),
         groups=attributes.group,
         macs=prod(lowering.graph.tensors[weight].shape) * prod(node.shape[1:]),
     )
     lowering.emit(node, operation, node.shape)
+
+
+def alike(pair: tuple[int, int], extents: tuple[int, ...]) -> tuple[int, int]:
+    """Strides (or dilations) with equal sides if one of the extents of the output (the kernel) is 1 and needs none."""
+    if extents[0] == 1:
+        return pair[1], pair[1]
+    return (pair[0], pair[0]) if extents[1] == 1 else pair
 
 
 def gemm(lowering: Lowering, node: Node) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
 
+from compiler.averages import parts
 from compiler.graph import Operation, Operator
+from compiler.lowering_linear import alike
 from compiler.lowering_values import Lowering
 from compiler.nodes import NetworkError, Node, PoolAttributes
 
@@ -23,7 +26,7 @@ def max_pool(lowering: Lowering, node: Node) -> None:
         (source.name,),
         node.name,
         kernel=attributes.kernel_shape,
-        stride=attributes.strides,
+        stride=alike(attributes.strides, node.shape[1:]),
         pads=attributes.pads[:2],
         groups=source.shape[0],
     )
@@ -39,10 +42,8 @@ def average_pool(lowering: Lowering, node: Node) -> None:
         global_average_pool(lowering, node)
         return
     if not attributes.count_include_pad and _touches_padding(attributes, source.shape, node.shape):
-        raise NetworkError(
-            f"{node.name}: an average over a window that reaches into padding must count it; set "
-            "count_include_pad, or pads to 0 with a kernel and stride that fit the map"
-        )
+        _of_what_is_there(lowering, node)
+        return
     channels = source.shape[0]
     share = np.float64(1 / prod(attributes.kernel_shape))
     weight = lowering.constant(f"{node.name}.share", np.broadcast_to(share, (channels, 1, *attributes.kernel_shape)))
@@ -54,11 +55,38 @@ def average_pool(lowering: Lowering, node: Node) -> None:
         node.name,
         weight=weight,
         kernel=attributes.kernel_shape,
-        stride=attributes.strides,
+        stride=alike(attributes.strides, node.shape[1:]),
         pads=attributes.pads[:2],
         groups=channels,
     )
     lowering.emit(node, operation, node.shape)
+
+
+def _of_what_is_there(lowering: Lowering, node: Node) -> None:
+    """The mean of what each window has in the map; for inference."""
+    assert isinstance(node.attributes, PoolAttributes)
+    attributes, source = node.attributes, lowering.natural(node, node.inputs[0])
+    if lowering.train:
+        raise NetworkError(
+            f"{node.name}: training needs an average over a window that reaches into padding to count it; set "
+            "count_include_pad, or pads to 0 with a kernel and stride that fit the map"
+        )
+    operation = Operation(
+        Operator.AVERAGE_POOL,
+        node.name,
+        "forward",
+        (source.name,),
+        node.name,
+        kernel=attributes.kernel_shape,
+        stride=alike(attributes.strides, node.shape[1:]),
+        pads=attributes.pads[:2],
+        groups=source.shape[0],
+    )
+    counts = np.array([inside for _, inside in parts(operation, source.shape, node.shape)])
+    if counts.min() < 1:
+        raise NetworkError(f"{node.name}: a window lies in the padding alone; lower the pads")
+    share = lowering.constant(f"{node.name}.share", 1 / counts)
+    lowering.emit(node, replace(operation, factors=(share,)), node.shape)
 
 
 def global_average_pool(lowering: Lowering, node: Node) -> None:

@@ -56,6 +56,12 @@ class Lowering:
         """Let an existing tensor be the node's result."""
         self._tensors[node.name] = tensor
 
+    def unknown(self, node: Node) -> None:
+        """Let a refused node's result stand for itself, so that the nodes after it are looked at too."""
+        if node.name not in self.graph.tensors:
+            self.graph.add(node.name, node.shape, Role.ACTIVATION)
+        self.alias(node, node.name)
+
     def become(self, node: Node, tensor: str) -> None:
         """Let a tensor whose operation now does the node's work too be the node's result."""
         self._tensors[node.name] = tensor

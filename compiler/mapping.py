@@ -1,14 +1,14 @@
 """Choices that a user forces on the compiler, layer by layer, from a YAML file:
 
     conv1: {walk: pixels, tile: [6, 12]}
-    conv2: {walk: window}
+    conv2: {walk: window, layout: filters}
     conv3: {walk: scatter}
     dense1: {skip: true}
 
-`walk` is how a convolution goes over its map, in all of its passes that can: `window` holds a window of the chip's side,
-`pixels` gathers T pixels for each kernel tap, `scatter` adds kernels around each value that is not zero. `tile` is the
-most rows and columns of outputs that one instruction of the forward pass makes. `skip` says whether what costs no cycle
-where a value is zero is left out.
+`walk` is how a convolution goes over its map, in all of its passes that can: `window` holds a window of the chip's
+side, `pixels` gathers T pixels for each kernel tap, `scatter` adds kernels around each value that is not zero. `tile`
+is the most rows and columns of outputs that one instruction of the forward pass makes. `skip` says whether what costs
+no cycle where a value is zero is left out. `layout` is what a row of kernels belongs to: a filter, or an input channel.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from arch.files import LARGEST_YAML, parse_yaml, read_text
 from compiler.graph import Graph, Operator
 from compiler.nodes import NetworkError
 
-WALKS = ("window", "pixels", "scatter")
 _Extent = Annotated[int, Field(ge=1, le=1023)]
 _NAMED = 12
 """Layers that an error names."""
@@ -33,11 +32,12 @@ _NAMED = 12
 class Choice(BaseModel):
     """What is forced on one layer; None leaves it to the compiler."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     walk: Literal["window", "pixels", "scatter"] | None = None
+    layout: Literal["filters", "channels"] | None = None
     skip: bool | None = None
-    tile: Annotated[list[_Extent], Field(min_length=2, max_length=2)] | None = None
+    tile: tuple[_Extent, _Extent] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,21 @@ class Mapping:
                     f"mapping: {layer} must be a layer of the network that can be mapped: "
                     f"{', '.join(there[:_NAMED]) or 'none'}{more}"
                 )
-            if layer not in convolutions and (choice.walk or choice.tile):
+            if layer not in convolutions and (choice.walk or choice.tile or choice.layout):
                 raise NetworkError(f"mapping: {layer} is a matrix product and has the choice of skip alone")
-            if choice.walk == "scatter" and (choice.tile or choice.skip is False):
-                raise NetworkError(f"mapping: {layer} scatters, which skips zeros and has no tile; leave them out")
+            if choice.walk == "scatter" and (choice.tile or choice.layout or choice.skip is False):
+                raise NetworkError(
+                    f"mapping: {layer} scatters: by channel, without tiles, skipping zeros; say walk alone"
+                )
+
+    def check_skips(self, skipping: set[str]) -> None:
+        """Raises `NetworkError` naming a layer that was to skip zeros and is not among those that do."""
+        for layer, choice in self.layers.items():
+            if choice.skip and layer not in skipping:
+                raise NetworkError(
+                    f"mapping: {layer} has nothing to skip: gradients of matrix products and of convolutions of one "
+                    "group of filters can, forward passes if they scatter; leave skip out"
+                )
 
 
 _FREE = Choice()

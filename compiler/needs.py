@@ -5,7 +5,8 @@ from __future__ import annotations
 from compiler.graph import Graph, Operation, Operator
 from compiler.kernels import Kernels, Kind
 
-_WINDOWED = (Operator.CONV, Operator.MAX_POOL, Operator.MAX_POOL_INDEX, Operator.CONV_WEIGHT_GRADIENT)
+_POOLINGS = (Operator.AVERAGE_POOL, Operator.MAX_POOL, Operator.MAX_POOL_INDEX)
+_WINDOWED = (Operator.CONV, *_POOLINGS, Operator.CONV_WEIGHT_GRADIENT)
 _TRANSPOSED = (Operator.CONV_INPUT_GRADIENT, Operator.MAX_POOL_GRADIENT)
 
 

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from arch.chip import Chip
 from arch.image import Image, quantised
-from arch.isa import ENGINES, Engine, Instruction, Rounding
+from arch.isa import ENGINES, Compute, Engine, Instruction, Rounding
 from arch.layout import Region
 from arch.program import Entry, Program, Step
 from compiler.calibration import Calibration, observe
 from compiler.density import densities
 from compiler.differentiation import differentiate
-from compiler.emission import emit, engine_of
+from compiler.emission import check_executed, emit, engine_of
 from compiler.emitter import Emitter, Numbers
-from compiler.formats import Headroom, fractions
+from compiler.formats import Headroom, described, fractions
 from compiler.graph import INFER, TRAIN, Graph, Operation, Optimiser, Role
 from compiler.hazards import Issue
 from compiler.kernels import Kernels, rows_name
 from compiler.lowering import lower
-from compiler.mapping import FREE, Mapping
+from compiler.mapping import FREE, Choice, Mapping
 from compiler.network import Network
 from compiler.nodes import NetworkError
+from compiler.patches import laid_patches, patched
 from compiler.plan import Move, Plan, Run
 from compiler.queueing import scheduled
 from compiler.report import Report, report
+from compiler.report_tensors import tensor_rows
 from compiler.residency import reside
+from compiler.splitting import split_averages
 from compiler.tokens import Streams
 from compiler.updates import rate_exponent
 
@@ -90,6 +93,16 @@ def _lowering(build: Build) -> None:
     build.graph = lower(build.network, build.parameters, train=options.train, batch_norm=options.batch_norm)
 
 
+def _patches(build: Build) -> None:
+    assert build.graph
+    options = build.options
+    first = next(iter(build.graph.operations), None)
+    if first and not options.skip and options.mapping.of(first.layer) == Choice():
+        build.graph = laid_patches(build.graph, build.chip, options.train)
+    if not options.train:
+        build.graph = split_averages(build.graph, build.chip)
+
+
 def _differentiation(build: Build) -> None:
     if build.options.train:
         assert build.graph
@@ -98,6 +111,7 @@ def _differentiation(build: Build) -> None:
 
 def _kernels(build: Build) -> None:
     assert build.graph
+    check_executed(build.graph.operations)
     build.options.mapping.check(build.graph)
     shares = densities(build.graph, build.calibration) if build.options.skip else None
     build.kernels = Kernels(build.graph, build.chip, shares, build.options.mapping)
@@ -115,23 +129,35 @@ def _formats(build: Build) -> None:
 
 def _residency(build: Build) -> None:
     assert build.graph and build.kernels and build.fractions
-    build.plan = reside(build.graph, build.kernels, build.chip, build.fractions)
+    plan = reside(build.graph, build.kernels, build.chip, build.fractions)
+    build.plan = replace(plan, homes=patched(plan.homes, build.graph))
 
 
 def _emission(build: Build) -> None:
     assert build.plan
     parts = {entry: _streams(build, steps) for entry, steps in build.plan.steps.items()}
-    build.program = _assemble(build, parts)
-    build.program.check()
+    program = _assemble(build, parts)
+    labelled = zip(program.streams[Engine.ARRAY], program.steps[Engine.ARRAY], strict=True)
+    build.options.mapping.check_skips(
+        {step.layer for item, step in labelled if isinstance(item, Compute) and item.skip}
+    )
+    program.check()
+    build.program = program
 
 
 def _reports(build: Build) -> None:
     assert build.program
-    build.reports = {entry: report(build.program, entry, build.network.name) for entry in build.program.entries}
+    assert build.graph and build.fractions and build.largest and build.plan
+    formats = described(build.fractions, build.largest, build.chip)
+    tensors = tensor_rows(build.graph, formats, build.plan.homes, build.chip)
+    build.reports = {
+        entry: report(build.program, entry, build.network.name, tensors) for entry in build.program.entries
+    }
 
 
 PASSES: dict[str, Callable[[Build], None]] = {
     "lowering": _lowering,
+    "patches": _patches,
     "differentiation": _differentiation,
     "kernels": _kernels,
     "calibration": _calibration,
@@ -154,7 +180,7 @@ def compile_network(
     """Compile a network for a chip; the program is in `.program`, its cost in `.reports`.
 
     `parameters` are float arrays as `Network.shapes` names them. `stop_after` is a name in `PASSES`; `watch` is called
-    with each pass's name before it begins. Raises `NetworkError` naming the node and the way out before anything is built.
+    with each pass's name before it begins. Raises `NetworkError` naming the node and the way out.
     """
     if stop_after not in PASSES:
         raise NetworkError(f"stop_after must be one of {', '.join(PASSES)}, not {stop_after}")

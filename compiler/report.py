@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 
 from pydantic import BaseModel, ConfigDict
 
 from arch.chip import Chip
-from arch.isa import Compute, Engine, Instruction
-from arch.layout import Region, Store
+from arch.isa import Compute, Engine, Halt, Instruction, Transfer
+from arch.layout import Store
 from arch.program import Program
 from arch.timing import FETCH_CYCLES, Slot, duration, schedule
-from compiler.bounds import Bounds, limit_of
+from compiler.bounds import Bounds, limit_of, row_cycles
+from compiler.report_tensors import TensorRow
 from compiler.report_traffic import Traffic, traffic_of
 
 SCHEMA = 2
@@ -39,17 +41,8 @@ class Row(_Model):
     limited_by: str
     window_words: int
     traffic: dict[str, Traffic]
-
-
-class TensorRow(_Model):
-    """Where a tensor lies and in what format."""
-
-    name: str
-    store: str
-    base: int
-    shape: list[int]
-    fraction_bits: int
-    bytes: int
+    weight_port_cycles: int
+    external_cycles: int
 
 
 class Report(_Model):
@@ -74,6 +67,10 @@ class Report(_Model):
     tensors: list[TensorRow]
 
 
+_END = ("end", "halt")
+"""What the last row of the report is called: what comes after the array's and the vector engine's last work."""
+
+
 @dataclass
 class _Group:
     """What belongs to one row: its instructions, cycles and multiply-accumulates."""
@@ -84,9 +81,11 @@ class _Group:
     waits: int = 0
     dma_busy: int = 0
     macs: int = 0
+    first: float = inf
+    """The cycle in which the array or the vector engine first retires one."""
 
 
-def report(program: Program, entry: str, network: str = "") -> Report:
+def report(program: Program, entry: str, network: str = "", tensors: list[TensorRow] | None = None) -> Report:
     """The report of one entry; its rows' cycles sum to the entry's. Cycles of skipping instructions skip nothing."""
     chip = program.chip
     streams = program.entry_streams(entry)
@@ -115,7 +114,7 @@ def report(program: Program, entry: str, network: str = "") -> Report:
         rows=rows,
         traffic=traffic_of(everything, chip)[0],
         peak_bytes=_peaks(program),
-        tensors=[_tensor(region, chip) for region in _unique(program)],
+        tensors=tensors or [],
     )
 
 
@@ -130,6 +129,8 @@ def _grouped(
     before = 0
     free = dict.fromkeys(Engine, 0)
     for slot in slots:
+        if isinstance(streams[slot.engine][slot.index], Halt):
+            continue
         step = program.steps[slot.engine][program.first(entry, slot.engine) + slot.index]
         group = groups.setdefault((step.layer, step.phase), _Group())
         group.instructions.append(streams[slot.engine][slot.index])
@@ -137,6 +138,7 @@ def _grouped(
         if slot.engine == Engine.DMA:
             group.dma_busy += length
         else:
+            group.first = min(group.first, slot.last)
             group.cycles += slot.last - before
             group.busy += length
             if streams[slot.engine][slot.index].wait >> Engine.DMA & 1:
@@ -145,8 +147,8 @@ def _grouped(
             before = slot.last
         free[slot.engine] = slot.last
     if slots and slots[-1].last > before:
-        groups.setdefault(("end", "halt"), _Group()).cycles += slots[-1].last - before
-    return groups
+        groups[_END] = _Group(cycles=slots[-1].last - before)
+    return dict(sorted(groups.items(), key=lambda item: item[1].first))
 
 
 def _row(layer: str, phase: str, group: _Group, chip: Chip) -> Row:
@@ -169,11 +171,9 @@ def _row(layer: str, phase: str, group: _Group, chip: Chip) -> Row:
         limited_by=limit_of(bounds),
         window_words=window_words,
         traffic=traffic,
+        weight_port_cycles=sum(row_cycles(item, chip) for item in group.instructions if not isinstance(item, Transfer)),
+        external_cycles=(traffic["external"].reads + traffic["external"].writes) * chip.external_beats,
     )
-
-
-def _unique(program: Program) -> list[Region]:
-    return list({region.name: region for region in program.regions()}.values())
 
 
 def _peaks(program: Program) -> dict[str, int]:
@@ -184,15 +184,3 @@ def _peaks(program: Program) -> dict[str, int]:
         elements = int(region.indices(chip).max()) + 1
         peaks[region.store.value] = max(peaks[region.store.value], -(-elements * chip.word_bits // 8))
     return peaks
-
-
-def _tensor(region: Region, chip: Chip) -> TensorRow:
-    elements = int(region.indices(chip).size)
-    return TensorRow(
-        name=region.name,
-        store=region.store.value,
-        base=region.base,
-        shape=list(region.shape),
-        fraction_bits=region.fraction,
-        bytes=-(-elements * chip.word_bits // 8),
-    )

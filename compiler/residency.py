@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from arch.chip import Chip
 from arch.layout import Region, Store
@@ -37,12 +38,13 @@ def reside(graph: Graph, kernels: Kernels, chip: Chip, fractions: dict[str, int]
     maps = [tensor.name for tensor in graph.tensors.values() if tensor.role not in ROWS]
     tensors = Tensors(graph, kernels, layouts(graph, maps, fractions, chip), units(kernels), fractions)
     failure: Unfit | None = None
-    for planner in (_Planner(tensors, chip, True), _Planner(tensors, chip, False)):
+    usual = replace(tensors, conventional=True)
+    for planner in (_Planner(usual, chip, True), _Planner(tensors, chip, True), _Planner(tensors, chip, False)):
         try:
             return planner.plan()
         except Unfit as unfit:
             failure = unfit
-        if chip.external_memory is None:
+        if chip.external_memory is None and not planner.tensors.conventional:
             break
     assert failure is not None
     raise NetworkError(_refusal(failure, chip))

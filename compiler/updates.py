@@ -85,7 +85,8 @@ def training_entries(graph: Graph, optimiser: Optimiser, operations: list[Operat
 
 
 def _updates(graph: Graph, gradient: Operation, optimiser: Optimiser) -> list[Operation]:
-    """With momentum v = momentum v + g / n, v = v + decay w, w = w - rate v; else g = g + n decay w, w = w - rate g / n.
+    """With momentum v = momentum v + g / n, v = v + decay w, w = w - rate v; otherwise g = g + n decay w and
+    w = w - rate g / n.
 
     The decay is added by itself, since beside the gradient its small factor would have few bits; and two row tensors
     always lie at equal distances, three that change in turn do not.

@@ -129,7 +129,9 @@ def block_tiles(tile: Tile, chip: Chip, steps: int) -> Iterator[Tile]:
     yield from _cut(tile, *best)
 
 
-def given_tiles(tile: Tile, most: list[int], partial: bool, window: bool, layer: str, chip: Chip) -> Iterator[Tile]:
+def given_tiles(
+    tile: Tile, most: tuple[int, int], partial: bool, window: bool, layer: str, chip: Chip
+) -> Iterator[Tile]:
     """Tiles of at most most[0] x most[1] positions. Raises `NetworkError` if their partial sums have no cells."""
     height, width = min(most[0], tile.height), min(most[1], tile.width)
     cells = chip.accumulator_banks * chip.taps

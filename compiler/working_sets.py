@@ -30,13 +30,21 @@ Places = dict[str, Space]
 
 @dataclass(frozen=True)
 class Tensors:
-    """What is known of a graph's tensors on a chip: layouts of maps, units of row tensors, fraction bits."""
+    """What is known of a graph's tensors on a chip: layouts of maps, units of row tensors, fraction bits.
+
+    `conventional`: gradients lie in the gradient memory, all other maps in the feature memory.
+    """
 
     graph: Graph
     kernels: Kernels
     layouts: dict[str, MapLayout]
     units: dict[str, Unit]
     fractions: dict[str, int]
+    conventional: bool = False
+
+    def convention(self, name: str) -> Space:
+        """Where a map lies by convention."""
+        return Space.GRADIENT if self.graph.tensors[name].role == Role.GRADIENT else Space.FEATURE
 
     def maps(self, operation: Operation) -> list[str]:
         """The maps that an operation reads, then the one that it writes."""
@@ -75,8 +83,11 @@ class WorkingSet:
         self.locked = frozenset((*self.maps, *self.units))
 
     def places(self) -> list[Places]:
-        """Every way to lay the maps into the two memories."""
-        return list(assignments(self.operations, self.maps))
+        """Every way to lay the maps into the two memories, or the one of convention."""
+        ways = list(assignments(self.operations, self.maps))
+        if not self.tensors.conventional:
+            return ways
+        return [way for way in ways if all(way[name] == self.tensors.convention(name) for name in way)]
 
     def best(self, memory: Memory) -> Memory:
         """The memory after the operations by the way that moves least. Raises `Unfit` if there is none."""

@@ -15,6 +15,7 @@ from arch.isa import ENGINES, Rounding
 from arch.program import Program
 from compiler import Calibration, Network, Options, compile_network
 from compiler.float_twin import FloatTwin
+from compiler.formats import Headroom
 from compiler.pipeline import INFER, TRAIN
 from sim.fast import FastMachine
 from tinycl.data import DataSet
@@ -22,12 +23,25 @@ from tinycl.data import DataSet
 
 @dataclass(frozen=True)
 class Recipe:
-    """How both are trained: plain SGD at batch 1, the samples shuffled anew each epoch."""
+    """How both are trained: plain SGD at batch 1, the samples shuffled anew each epoch.
+
+    Formats fit what `calibration_steps` in float64 show, times `headroom`.
+    """
 
     epochs: int = 20
     learning_rate: float = 2.0**-6
     held_out: float = 0.2
     calibration_steps: int = 1437
+    headroom: Headroom = field(default_factory=Headroom)
+
+
+RESNET8 = Recipe(
+    epochs=12,
+    learning_rate=2.0**-7,
+    calibration_steps=3 * 1437,
+    headroom=Headroom(activation=2.0, gradient=8.0, parameter=4.0),
+)
+"""For ResNet-8 on digits scaled up: its gradients grow for some epochs before they shrink."""
 
 
 @dataclass
@@ -46,14 +60,16 @@ class Trained:
 def chip_inputs(program: Program, samples: np.ndarray, labels: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """The program's inputs as integers: `samples` float [n, C, H, W] or [n, N] in the input's format, and labels.
 
-    Returns arrays [n, *region shape]: maps are [n, H, W, C], labels [n, 1].
+    Labels are classes [n], or, where the loss compares with a vector, float [n, N]. Returns arrays [n, *region shape]:
+    maps are [n, H, W, C], classes [n, 1].
     """
     region = program.inputs["input"]
     values = np.moveaxis(samples, 1, -1) if samples.ndim == 4 else samples
     inputs = {"input": quantised(values, region.fraction, program.chip, "input")}
     if "label" in program.inputs:
-        given = np.zeros(len(samples), np.int64) if labels is None else labels
-        inputs["label"] = np.asarray(given, np.int16).reshape(-1, 1)
+        target = program.inputs["label"]
+        given = np.zeros((len(samples), *target.shape)) if labels is None else np.asarray(labels)
+        inputs["label"] = quantised(given.reshape(-1, *target.shape), target.fraction, program.chip, "label")
     return inputs
 
 
@@ -87,7 +103,12 @@ def train_both(
     train, test = split(data, recipe, seed)
     start = network.initial(seed)
     calibration = Calibration(data.samples[train], data.labels[train], recipe.calibration_steps)
-    options = Options(learning_rate=recipe.learning_rate, update_rounding=update_rounding, seed=seed + 1)
+    options = Options(
+        learning_rate=recipe.learning_rate,
+        update_rounding=update_rounding,
+        seed=seed + 1,
+        headroom=recipe.headroom,
+    )
     build = compile_network(network, chip, start, calibration, options)
     assert build.program and build.graph
     machine = FastMachine(build.program)

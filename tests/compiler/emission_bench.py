@@ -1,20 +1,24 @@
-"""One operation on the slow reference machine: tensors placed by hand, instructions emitted, checked, executed."""
+"""One operation on the chip: tensors placed by hand, instructions emitted, checked, and run on two machines."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 
 from arch.chip import Chip
 from arch.image import Image
-from arch.isa import Instruction, Rounding, Space
+from arch.isa import ENGINES, Engine, Halt, Instruction, Rounding, Space
 from arch.layout import Kind, Region, Store, map_pitch
 from arch.legal import check
 from arch.nest_rules import chain_problems
+from arch.program import Entry, Program, Step
 from compiler.emission import emit
 from compiler.emitter import Emitter, Numbers, View
 from compiler.graph import Graph, Operation, Role, Tensor
 from compiler.kernels import Kernels, rows_name
 from compiler.views import MapView, RowView
+from sim.fast import FastMachine
 from tests.sim.reference import Reference
 
 SPACES = {Space.FEATURE: Store.FEATURE, Space.GRADIENT: Store.GRADIENT}
@@ -24,14 +28,19 @@ class Bench:
     """Runs `operation` of `tensors` (name: shape, role) on integers; `spaces` says where maps lie."""
 
     def __init__(
-        self, chip: Chip, operation: Operation, tensors: dict[str, tuple[tuple[int, ...], Role]], rate: int = 0
+        self,
+        chip: Chip,
+        operation: Operation,
+        tensors: Mapping[str, tuple[tuple[int, ...], Role]],
+        rate: int = 0,
+        rounding: Rounding = Rounding.RND,
     ):
         self.chip, self.operation = chip, operation
         graph = Graph("bench")
         for name, (shape, role) in tensors.items():
             graph.tensors[name] = Tensor(name, shape, role)
         graph.entries["infer"] = [operation]
-        self.graph, self.rate = graph, rate
+        self.graph, self.rate, self.rounding = graph, rate, rounding
 
     def run(
         self,
@@ -83,17 +92,30 @@ class Bench:
             region = regions[name]
             stored = array if len(array.shape) != 3 else array.transpose(1, 2, 0)
             image.write(region, stored.reshape(region.shape).astype(np.int16), chip)
-        numbers = Numbers(self.rate, Rounding.RND, Rounding.RND)
+        numbers = Numbers(self.rate, self.rounding, self.rounding)
         instructions = emit(operation, Emitter(graph, kernels, chip, numbers, fractions, views))
         machine = Reference(chip, image)
         assert list(chain_problems(instructions, chip)) == []
         for instruction in instructions:
             check(instruction, chip)
             machine.execute(instruction)
+        fast = FastMachine(_program(instructions, chip, image))
+        fast.run("main")
+        assert fast.image.differences(machine.image) == 0
         region = regions[operation.output]
         found = machine.image.read(region, chip)
         shape = graph.tensors[operation.output].shape
         return (found.transpose(2, 0, 1) if len(shape) == 3 else found.reshape(shape)), instructions
+
+
+def _program(instructions: list[Instruction], chip: Chip, image: Image) -> Program:
+    """The instructions as a program of one entry, `main`."""
+    streams: dict[Engine, list[Instruction]] = {engine: [Halt()] for engine in ENGINES}
+    streams[Engine.ARRAY] = [*instructions, Halt()]
+    label = Step(layer="bench", phase="bench")
+    labels = {engine: [label] * len(stream) for engine, stream in streams.items()}
+    start = {engine.name.lower(): 0 for engine in ENGINES}
+    return Program(chip, streams, labels, {"main": Entry(start=start)}, image)
 
 
 def _view(shape: tuple[int, ...], space: Space, base: int, fraction: int, chip: Chip) -> MapView:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import apytypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arch.chip import Chip
-from arch.isa import Space
+from arch.isa import Rounding, Space
 from compiler.graph import Operation, Operator, Role
 from compiler.nodes import NetworkError
 from tests.compiler.emission_bench import Bench
@@ -18,12 +19,24 @@ functional = torch.nn.functional
 SMALL = Chip.load("tiny").replace(accumulator_banks=3, weight_memory={"bytes": 1 << 15, "banks": 1, "pages": 2})
 CHIPS = [Chip.load("paper"), SMALL]
 SHIFT = 3
+WIDE_SHIFT = 14
+"""For values that fill the word: most results then fit, some saturate."""
+ROUNDINGS = {
+    Rounding.RND: apytypes.QuantizationMode.RND,
+    Rounding.RND_CONV: apytypes.QuantizationMode.RND_CONV,
+    Rounding.TRN: apytypes.QuantizationMode.TRN,
+}
 F, G = Space.FEATURE, Space.GRADIENT
 
 
-def rounded(values, chip: Chip, shift: int = SHIFT) -> np.ndarray:
-    """Half up, then saturated."""
-    return np.clip(np.floor(np.asarray(values) / 2**shift + 0.5), -chip.largest - 1, chip.largest)
+def rounded(values, chip: Chip, shift: int = SHIFT, rounding: Rounding = Rounding.RND) -> np.ndarray:
+    """values / 2**shift as words: apytypes' rounding and saturation."""
+    array = np.asarray(values, np.float64)
+    exact = apytypes.APyFixedArray.from_float(np.ldexp(array.reshape(-1), -shift), int_bits=44, frac_bits=40)
+    saturated = apytypes.OverflowMode.SAT
+    cast = exact.cast(int_bits=chip.word_bits, frac_bits=0, quantization=ROUNDINGS[rounding], overflow=saturated)
+    unsigned = np.array(cast.to_bits(), dtype=np.int64)
+    return np.where(unsigned > chip.largest, unsigned - (1 << chip.word_bits), unsigned).reshape(array.shape)
 
 
 def integers(rng: np.random.Generator, shape, low: int = -9, high: int = 10) -> np.ndarray:
@@ -62,6 +75,8 @@ def convolutions(draw):
         "groups": parts,
         "seed": draw(st.integers(0, 1 << 30)),
         "chip": draw(st.sampled_from(CHIPS)),
+        "rounding": draw(st.sampled_from(sorted(ROUNDINGS))),
+        "wide": draw(st.booleans()),
     }
 
 
@@ -106,47 +121,47 @@ def forward(case, x, w):
 @settings(max_examples=150, deadline=None)
 @given(convolutions())
 def test_convolution_and_its_gradients(case):
-    chip, rng = case["chip"], np.random.default_rng(case["seed"])
+    chip, rng, rounding = case["chip"], np.random.default_rng(case["seed"]), case["rounding"]
     if not small_enough(case):
         return
+    low, high = (-chip.largest - 1, chip.largest + 1) if case["wide"] else (-9, 10)
+    shift = WIDE_SHIFT if case["wide"] else SHIFT
     shape = (case["outputs"], case["channels"] // case["groups"], *case["kernel"])
-    x, w = integers(rng, (case["channels"], *case["size"])), integers(rng, shape)
-    bias = integers(rng, case["outputs"])
+    x, w = integers(rng, (case["channels"], *case["size"]), low, high), integers(rng, shape, low, high)
+    bias = integers(rng, case["outputs"], low, high)
     tx, tw = tensor(x[None]).requires_grad_(), tensor(w).requires_grad_()
     ty = forward(case, tx, tw)
     y_shape = tuple(ty.shape[1:])
     roles = {"x": (x.shape, Role.ACTIVATION), "w": (shape, Role.WEIGHT)}
-    fractions = {"x": 2, "w": 3, "b": 3, "y": 5 - SHIFT, "dy": 2, "dx": 5 - SHIFT}
+    fractions = {"x": 2, "w": 3, "b": 3, "y": 5 - shift, "dy": 2, "dx": 5 - shift}
 
     op = operation_of(case, Operator.CONV, ("x",), "y", weight="w", bias="b", relu=True)
-    bench = Bench(chip, op, roles | {"b": ((case["outputs"],), Role.BIAS), "y": (y_shape, Role.ACTIVATION)})
-    found, _ = bench.run({"x": x, "w": w, "b": bias}, fractions, {"x": F, "y": F})
-    expected = rounded(ty.detach()[0] + tensor(bias)[:, None, None] * 4, chip)
+    tensors = roles | {"b": ((case["outputs"],), Role.BIAS), "y": (y_shape, Role.ACTIVATION)}
+    found, _ = Bench(chip, op, tensors, 0, rounding).run({"x": x, "w": w, "b": bias}, fractions, {"x": F, "y": F})
+    expected = rounded(ty.detach()[0] + tensor(bias)[:, None, None] * 4, chip, shift, rounding)
     assert np.array_equal(found, np.maximum(expected, 0))
-
-    dy = integers(rng, y_shape)
+    dy = integers(rng, y_shape, low, high)
     ty.backward(tensor(dy[None]))
     mask = integers(rng, x.shape, -1, 2)
     op = operation_of(case, Operator.CONV_INPUT_GRADIENT, ("dy",), "dx", weight="w", mask="m")
     maps = {"dy": (y_shape, Role.GRADIENT), "dx": (x.shape, Role.GRADIENT), "m": (x.shape, Role.ACTIVATION)}
-    bench = Bench(chip, op, maps | {"w": (shape, Role.WEIGHT)})
+    bench = Bench(chip, op, maps | {"w": (shape, Role.WEIGHT)}, 0, rounding)
     found, _ = bench.run({"dy": dy, "w": w, "m": mask}, fractions | {"m": 0}, {"dy": G, "dx": G, "m": F})
-    assert np.array_equal(found, rounded(tx.grad[0], chip) * (mask > 0))
+    assert np.array_equal(found, rounded(tx.grad[0], chip, shift, rounding) * (mask > 0))
 
     op = operation_of(case, Operator.CONV_WEIGHT_GRADIENT, ("x", "dy"), "w", weight="w", update=True)
-    bench = Bench(chip, op, roles | {"dy": (y_shape, Role.GRADIENT)}, rate=2)
+    bench = Bench(chip, op, roles | {"dy": (y_shape, Role.GRADIENT)}, shift - 1, rounding)
     if grouped_alone(case):
         found, _ = bench.run({"x": x, "w": w, "dy": dy}, fractions, {"x": F, "dy": G})
-        expected = rounded(w * 2.0**3 - np.asarray(tw.grad), chip, 3)
-        assert np.array_equal(found, expected)
+        assert np.array_equal(found, rounded(w * 2.0**shift - np.asarray(tw.grad), chip, shift, rounding))
     else:
         with pytest.raises(NetworkError, match="layer: training needs groups"):
             bench.run({}, fractions, {"x": F, "dy": G})
 
     op = operation_of(case, Operator.CONV_BIAS_GRADIENT, ("dy",), "b", bias="b", update=True)
-    bench = Bench(chip, op, {"dy": (y_shape, Role.GRADIENT), "b": ((case["outputs"],), Role.BIAS)}, rate=4)
-    found, _ = bench.run({"b": bias, "dy": dy}, fractions, {"dy": G})
-    assert np.array_equal(found, rounded(bias * 2.0**3 - dy.sum((1, 2)), chip, 3))
+    tensors = {"dy": (y_shape, Role.GRADIENT), "b": ((case["outputs"],), Role.BIAS)}
+    found, _ = Bench(chip, op, tensors, shift + 1, rounding).run({"b": bias, "dy": dy}, fractions, {"dy": G})
+    assert np.array_equal(found, rounded(bias * 2.0**shift - dy.sum((1, 2)), chip, shift, rounding))
 
 
 @st.composite
@@ -279,7 +294,14 @@ def test_planes_that_move_whole_are_copied_several_at_a_time(channels, backward,
     tensors |= {"y": (expected.shape, Role.ACTIVATION), "m": (expected.shape, Role.ACTIVATION)}
     mask = integers(rng, expected.shape, -1, 2)
     op = Operation(
-        Operator.CHANNEL_MAP, "c", "forward", tuple(sources), "y", factors=tuple(factors), routes=tuple(ranges), mask="m"
+        Operator.CHANNEL_MAP,
+        "c",
+        "forward",
+        tuple(sources),
+        "y",
+        factors=tuple(factors),
+        routes=tuple(ranges),
+        mask="m",
     )
     bench = Bench(chip, op, tensors | dict.fromkeys(factors, ((1,), Role.CONSTANT)))
     spaces = dict.fromkeys([*sources, "y"], G) | {"m": F}
