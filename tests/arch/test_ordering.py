@@ -142,7 +142,7 @@ def test_a_token_more_than_can_wait_is_refused():
         (TINY, {"external_memory": {"bytes_per_cycle": 16, "latency_cycles": 1, "bytes": 64}}, "at most 8"),
         (TINY, {"external_memory": {"bytes_per_cycle": 4, "latency_cycles": 1, "bytes": 4}}, "at least 8"),
         (TINY, {"external_memory": {"bytes_per_cycle": 4, "latency_cycles": 0, "bytes": 64}}, "latency_cycles"),
-        (TINY, {"program_memory": {"instructions": 16385}}, "instructions"),
+        (TINY, {"program_memory": {"instructions": (65536) + 1}}, "instructions"),
     ],
 )
 def test_chips_that_cannot_be(chip, fields, words):

@@ -14,7 +14,7 @@ from arch.chip import Chip
 from arch.errors import InputError
 from arch.image import Image, quantised
 from arch.isa import ENGINES, Engine, Halt, Load, Transfer
-from arch.layout import Kind, Region, Store, map_pitch
+from arch.layout import Kind, Region, Store
 from arch.program import Entry, Program, ProgramError, Step
 
 TINY = Chip.load("tiny")
