@@ -39,12 +39,12 @@ def reside(graph: Graph, kernels: Kernels, chip: Chip, fractions: dict[str, int]
     tensors = Tensors(graph, kernels, layouts(graph, maps, fractions, chip), units(kernels), fractions)
     failure: Unfit | None = None
     usual = replace(tensors, conventional=True)
-    for planner in (_Planner(usual, chip, True), _Planner(tensors, chip, True), _Planner(tensors, chip, False)):
+    for planner in (_Planner(tensors, chip, True), _Planner(usual, chip, True), _Planner(tensors, chip, False)):
         try:
             return planner.plan()
         except Unfit as unfit:
             failure = unfit
-        if chip.external_memory is None and not planner.tensors.conventional:
+        if chip.external_memory is None and planner.tensors.conventional:
             break
     assert failure is not None
     raise NetworkError(_refusal(failure, chip))
