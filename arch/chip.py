@@ -77,7 +77,7 @@ class VectorUnit(_Model):
 class ProgramMemory(_Model):
     """Instructions that each engine can hold."""
 
-    instructions: int = Field(ge=4, le=16384)
+    instructions: int = Field(ge=4, le=65536)
 
 
 class Chip(_Model):

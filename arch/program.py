@@ -129,8 +129,10 @@ class Program:
             size = self.image.store(region.store).size
             try:
                 outside = prod(region.shape) > size or int(region.targets(self.chip).max()) >= size
-                if outside or int(region.indices(self.chip).max()) >= size:
+                if outside:
                     raise ProgramError(f"region {region.name} lies beyond the end of the {region.store.value} memory")
+                if region.patches:
+                    region.indices(self.chip)
             except ValueError as error:
                 raise ProgramError(str(error)) from None
 

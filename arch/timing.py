@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -178,8 +179,25 @@ def measured(compute: Compute, chip: Chip, executed: np.ndarray | None = None) -
 
     `executed`: with `skip`, the iterations that each position of each group really makes, int64[groups * positions].
     """
-    counts = np.zeros(0, np.int64) if executed is None else executed
-    cycles, seen = _run(nest_of(compute, chip), accesses(compute, chip), emitted_words(compute, chip), counts)
+    walk = tuple(getattr(compute, name) for name in _WALK)
+    if executed is None:
+        return _measured(nest_of(compute, chip), walk, chip)  # pyright: ignore[reportArgumentType]
+    return _recurred(nest_of(compute, chip), accesses(compute, chip), emitted_words(compute, chip), executed)
+
+
+_WALK = ("moving", "stationary", "emission", "traversal", "height", "width", "step", "pad_top", "pad_left")
+"""What the loader's accesses and the emitted words of a walk depend on, beside the chip."""
+
+
+@lru_cache(maxsize=1 << 14)
+def _measured(nest: Nest, walk: tuple, chip: Chip) -> tuple[int, frozenset[str]]:
+    """The recurrence of a COMPUTE like many others: only addresses and numbers differ."""
+    compute = Compute(**dict(zip(_WALK, walk, strict=True)))
+    return _recurred(nest, accesses(compute, chip), emitted_words(compute, chip), np.zeros(0, np.int64))
+
+
+def _recurred(nest: Nest, access: np.ndarray, words: np.ndarray, executed: np.ndarray) -> tuple[int, frozenset[str]]:
+    cycles, seen = _run(nest, access, words, executed)
     return int(cycles), frozenset(name for bit, name in enumerate(STALLS) if int(seen) >> bit & 1)
 
 

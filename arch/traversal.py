@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
+from functools import lru_cache
 from math import gcd
 from typing import NamedTuple
 
@@ -124,14 +125,16 @@ def _gathered(compute: Compute) -> int:
     """Words inside the map, over all positions and inner steps of a PIXELS walk."""
     columns = 1 if compute.planes else compute.kernel_width
     planes = compute.kernel_width if compute.planes else 1
-    rows = _inside_steps(compute.height, compute.kernel_height, compute.pad_top, compute.source_height, compute)
-    across = _inside_steps(compute.width, columns, compute.pad_left, compute.source_width, compute)
+    step, dilation = compute.step, compute.dilation
+    rows = _inside_steps(compute.height, compute.kernel_height, compute.pad_top, compute.source_height, step, dilation)
+    across = _inside_steps(compute.width, columns, compute.pad_left, compute.source_width, step, dilation)
     return rows * across * planes
 
 
-def _inside_steps(extent: int, taps: int, pad: int, limit: int, compute: Compute) -> int:
+@lru_cache(maxsize=1 << 14)
+def _inside_steps(extent: int, taps: int, pad: int, limit: int, step: int, dilation: int) -> int:
     """Pairs (position, tap) along one side whose coordinate lies within 0 ... limit-1."""
-    place = np.arange(extent)[:, None] * compute.step + np.arange(taps) * compute.dilation - pad
+    place = np.arange(extent)[:, None] * step + np.arange(taps) * dilation - pad
     return int(np.count_nonzero((place >= 0) & (place < limit)))
 
 

@@ -15,7 +15,7 @@ from compiler.needs import can_band, source_rows
 from compiler.plan import Run
 from compiler.rows import overwritten
 from compiler.views import MapView, RowView
-from compiler.working_sets import STORES, Places, WorkingSet, counted
+from compiler.working_sets import STORES, Places, Tensors, WorkingSet, counted
 
 LONGEST = 4
 """The most operations that run in turn."""
@@ -34,7 +34,12 @@ class Bands(WorkingSet):
 
     weight = ""
     chunks: Sequence[Chunk] = ()
-    """A row tensor that passes by in every band, and how it is cut."""
+    buffers = 2
+    """A row tensor that passes by in every band, how it is cut, and the buffers of its chunks."""
+
+    def __init__(self, tensors: Tensors, entry: Sequence[Operation], first: int, count: int = 1):
+        super().__init__(tensors, entry, first, count)
+        self._known: dict[int, list[dict[str, Band]]] = {}
 
     def possible(self, memory: Memory) -> bool:
         """Whether bands exist, and all but the last map that is made are read by the next operation alone."""
@@ -51,8 +56,8 @@ class Bands(WorkingSet):
     def run(self, memory: Memory, places: Places) -> None:
         """Run with as few maps passing by as can be, and the weight too if it must. Raises `Unfit`."""
         failure = Unfit(self.banded, STORES[places[self.banded]], 1)
-        for weight, chunks in self._weights(memory):
-            self.weight, self.chunks = weight, chunks
+        for weight, chunks, buffers in self._weights(memory):
+            self.weight, self.chunks, self.buffers = weight, chunks, buffers
             try:
                 self._stream(memory, places)
             except Unfit as unfit:
@@ -61,16 +66,18 @@ class Bands(WorkingSet):
                 return
         raise failure
 
-    def _weights(self, memory: Memory) -> Iterator[tuple[str, list[Chunk]]]:
-        """What passes by of the weight: nothing, or chunks of an eighth of the weight memory, or the smallest."""
-        yield "", []
+    def _weights(self, memory: Memory) -> Iterator[tuple[str, list[Chunk], int]]:
+        """What passes by of the weight, and in how many buffers: nothing, or chunks of an eighth of the weight memory,
+        or the smallest."""
+        yield "", [], 0
         weight = cut_weight(self, memory) if len(self.operations) == 1 else ""
         chunks: list[Chunk] = []
         for chunks in cuts(self, weight) if weight else ():
             if max(chunk.stop - chunk.start for chunk in chunks) * 8 <= memory.chip.weight_rows:
                 break
         if chunks:
-            yield weight, chunks
+            yield weight, chunks, 2
+            yield weight, chunks, 1
 
     def _stream(self, memory: Memory, places: Places) -> None:
         able = [name for name in self.maps if name not in self.inner and name not in memory.fixed]
@@ -111,16 +118,23 @@ class Bands(WorkingSet):
                 return
         raise failure
 
+    def _needed(self, rows: int) -> list[dict[str, Band]]:
+        """The rows of every map that each band of `rows` rows of the last output needs."""
+        if rows not in self._known:
+            starts = range(0, self.height, rows)
+            self._known[rows] = [self._rows((first, min(rows, self.height - first))) for first in starts]
+        return self._known[rows]
+
     def _pass(self, memory: Memory, places: Places, streamed: Sequence[str], rows: int, buffers: int) -> None:
         """Band after band; maps that pass by have `buffers`, for transfers beside the array's work."""
-        bands = [(first, min(rows, self.height - first)) for first in range(0, self.height, rows)]
-        needed = [self._rows(band) for band in bands]
+        needed = self._needed(rows)
+        bands = [band[self.banded] for band in needed]
         layouts = self.tensors.layouts
         counts = dict.fromkeys(self.inner, 1) | dict.fromkeys(streamed, min(buffers, len(bands)))
         names = {name: [buffer_name(name, k) for k in range(count)] for name, count in counts.items()}
         locked = {*self.locked, *(buffer for some in names.values() for buffer in some)}
         if self.chunks:
-            names[self.weight] = [buffer_name(self.weight, k) for k in range(2)]
+            names[self.weight] = [buffer_name(self.weight, k) for k in range(self.buffers)]
             for buffer in names[self.weight]:
                 most = max(chunk.stop - chunk.start for chunk in self.chunks)
                 memory.place(buffer, Store.WEIGHT, most, {*self.locked, *names[self.weight]})
@@ -155,7 +169,7 @@ class Bands(WorkingSet):
         if not self.chunks:
             memory.steps.append(Run(counted(operation, last), views))
         for number, chunk in enumerate(self.chunks):
-            base = memory.base(buffer_name(self.weight, number % 2))
+            base = memory.base(buffer_name(self.weight, number % self.buffers))
             if not overwritten(operation, self.weight):
                 move_chunk(memory, self.weight, chunk, base, False)
             seen = views | {self.weight: RowView(base, chunk.first, chunk.groups, self.fraction(self.weight))}

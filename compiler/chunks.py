@@ -39,10 +39,10 @@ class Chunks(WorkingSet):
         self.settle(memory, places, ())
         self.bring_rows(memory, name)
         failure = Unfit(name, Store.WEIGHT, 1)
-        for chunks in cuts(self, name):
+        for least, chunks in [(least, chunks) for least in (2, 1) for chunks in cuts(self, name)]:
             trial = memory.copy()
             try:
-                self._pass(trial, name, chunks)
+                self._pass(trial, name, chunks, least)
             except Unfit as unfit:
                 failure = unfit
                 continue
@@ -51,13 +51,13 @@ class Chunks(WorkingSet):
             return
         raise failure
 
-    def _pass(self, memory: Memory, name: str, chunks: list[Chunk]) -> None:
-        """Chunk after chunk through as many buffers as there is room for, at least two."""
+    def _pass(self, memory: Memory, name: str, chunks: list[Chunk], least: int) -> None:
+        """Chunk after chunk through as many buffers as there is room for, at least `least`."""
         rows = max(chunk.stop - chunk.start for chunk in chunks)
         buffers: list[str] = []
         while len(buffers) < len(chunks):
             buffer = buffer_name(name, len(buffers))
-            if len(buffers) >= 2 and memory.rooms[Store.WEIGHT].fit(rows) is None:
+            if len(buffers) >= least and memory.rooms[Store.WEIGHT].fit(rows) is None:
                 break
             memory.place(buffer, Store.WEIGHT, rows, {*self.locked, *buffers})
             buffers.append(buffer)

@@ -108,8 +108,9 @@ class _Forward:
     def _cycles(self, window: bool, group: int, count: int) -> int:
         """What a walk of the map takes, windows or pixels."""
         self.window = window
-        tiles = Counter((tile.height, tile.width) for tile in self._tiles())
-        firsts = {(tile.height, tile.width): tile for tile in reversed(list(self._tiles()))}
+        cut = list(self._tiles())
+        tiles = Counter((tile.height, tile.width) for tile in cut)
+        firsts = {(tile.height, tile.width): tile for tile in reversed(cut)}
         return sum(
             number * (duration(self._compute(firsts[shape], group, count, self.pieces[0]), self.on.chip) + FETCH_CYCLES)
             for shape, number in tiles.items()

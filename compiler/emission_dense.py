@@ -181,7 +181,7 @@ def _cleared(row: int, count: int, on: Emitter) -> Iterator[Instruction]:
         width=on.chip.taps,
         row=row,
         target_row=row,
-        shift=on.chip.accumulator_bits - 1,
+        shift=2 * on.chip.word_bits,
         rounding=Rounding.RND,
     )
 

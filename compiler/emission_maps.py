@@ -129,8 +129,8 @@ def _follows(first: list[_Route], later: list[_Route], distance: int) -> bool:
     if len(first) != 1 or len(later) != 1:
         return not first and not later
     (name, block), (other, after) = first[0], later[0]
-    near = (after.source - block.source, after.row - block.row) == (distance, distance)
-    return name == other and block.straight and after.straight and near
+    near = after.source - block.source == distance and after.row == block.row
+    return name == other and near and block.straight and after.straight
 
 
 def _routed(operation: Operation, on: Emitter, plane: int, count: int, routes: list[_Route]) -> Iterator[Instruction]:
@@ -149,7 +149,6 @@ def _routed(operation: Operation, on: Emitter, plane: int, count: int, routes: l
                 **mode,
                 outer=count,
                 row=on.rows(rows_name(operation)).row + block.row,
-                row_outer=1,
                 keep=int(k > 0),
                 hold=int(k < len(routes) - 1),
                 source_group=view.plane,

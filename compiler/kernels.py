@@ -65,10 +65,14 @@ class RoutedBlock:
     source: int
     row: int
     straight: bool
+    pattern: tuple[tuple[int, int], ...]
+    """Pairs of a lane of the target and one of the source."""
 
 
 def rows_name(operation: Operation) -> str:
-    """Name of the rows of constants that an operation has of its own."""
+    """Name of the rows of constants that an operation has of its own; several updates may have one output."""
+    if operation.operator == Operator.UPDATE:
+        return f"{operation.factors[0]}.rows"
     return f"{operation.output}.{operation.phase}.rows"
 
 
@@ -153,25 +157,32 @@ class Kernels:
         return scaled
 
     def _routed(self, operation: Operation, factors: list[np.ndarray], rows: np.ndarray) -> np.ndarray:
-        lanes = self.chip.lanes
-        for blocks, factor, routes in zip(self.routed_blocks(operation), factors, operation.routes, strict=True):
-            place = {(block.target, block.source): block for block in blocks}
-            for target, source in routes:
-                block = place[target // lanes, source // lanes]
-                row = block.row if block.straight else block.row + target % lanes
-                rows[row, 0, source % lanes] = factor[0]
+        for blocks, factor in zip(self.routed_blocks(operation), factors, strict=True):
+            for block in blocks:
+                for target, source in block.pattern:
+                    rows[block.row if block.straight else block.row + target, 0, source] = factor[0]
         return rows
 
     def routed_blocks(self, operation: Operation) -> list[list[RoutedBlock]]:
-        """For each input of a ChannelMap, the pairs of planes that it connects, in order of their rows."""
-        lanes = self.chip.lanes
+        """For each input of a ChannelMap, the pairs of planes that it connects; those that connect alike share rows."""
+        lanes, row = self.chip.lanes, 0
         crossed = {t // lanes for routes in operation.routes for t, s in routes if t % lanes != s % lanes}
-        row, result = 0, []
-        for routes in operation.routes:
-            blocks = []
-            for target, source in sorted({(t // lanes, s // lanes) for t, s in routes}):
-                blocks.append(RoutedBlock(target, source, row, target not in crossed))
-                row += 1 if target not in crossed else lanes
+        result = []
+        for name, routes in zip(operation.inputs, operation.routes, strict=True):
+            pairs: dict[tuple[int, int], set[tuple[int, int]]] = {}
+            for t, s in routes:
+                pairs.setdefault((t // lanes, s // lanes), set()).add((t % lanes, s % lanes))
+            blocks, places = [], {}
+            for (target, source), pattern in sorted(pairs.items()):
+                straight = target not in crossed
+                if straight:  # lanes that the input lacks are zero
+                    beyond = range(max(self.graph.tensors[name].shape[0] - source * lanes, 0), lanes)
+                    pattern |= {(lane, lane) for lane in beyond}
+                key = straight, tuple(sorted(pattern))
+                if key not in places:
+                    places[key] = row
+                    row += 1 if straight else lanes
+                blocks.append(RoutedBlock(target, source, places[key], straight, key[1]))
             result.append(blocks)
         return result
 
@@ -310,7 +321,7 @@ class Kernels:
             count = len(self.graph.values[operation.factors[0]])
         elif operation.operator == Operator.CHANNEL_MAP:
             blocks = [block for blocks in self.routed_blocks(operation) for block in blocks]
-            count = sum(1 if block.straight else chip.lanes for block in blocks)
+            count = max((block.row + (1 if block.straight else chip.lanes) for block in blocks), default=1)
         return Rows(Kind.ROWS, (count, chip.taps, chip.lanes), KernelRows(), count, 1, count)
 
 

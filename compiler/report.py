@@ -13,6 +13,7 @@ from arch.layout import Store
 from arch.program import Program
 from arch.timing import FETCH_CYCLES, Slot, duration, schedule
 from compiler.bounds import Bounds, limit_of, row_cycles
+from compiler.footprints import footprint
 from compiler.report_tensors import TensorRow
 from compiler.report_traffic import Traffic, traffic_of
 
@@ -63,7 +64,7 @@ class Report(_Model):
     instructions: dict[str, int]
     rows: list[Row]
     traffic: dict[str, Traffic]
-    peak_bytes: dict[str, int]
+    used_bytes: dict[str, int]
     tensors: list[TensorRow]
 
 
@@ -113,7 +114,7 @@ def report(program: Program, entry: str, network: str = "", tensors: list[Tensor
         instructions={engine.name.lower(): len(stream) for engine, stream in streams.items()},
         rows=rows,
         traffic=traffic_of(everything, chip)[0],
-        peak_bytes=_peaks(program),
+        used_bytes=_used(everything, chip),
         tensors=tensors or [],
     )
 
@@ -176,11 +177,28 @@ def _row(layer: str, phase: str, group: _Group, chip: Chip) -> Row:
     )
 
 
-def _peaks(program: Program) -> dict[str, int]:
-    """Bytes up to the last element of any region, for each memory."""
-    chip = program.chip
-    peaks = dict.fromkeys((store.value for store in Store), 0)
-    for region in program.regions():
-        elements = int(region.indices(chip).max()) + 1
-        peaks[region.store.value] = max(peaks[region.store.value], -(-elements * chip.word_bits // 8))
-    return peaks
+def _used(instructions: list[Instruction], chip: Chip) -> dict[str, int]:
+    """Bytes of the words that instructions read or write, by memory; what lies between words of a map counts too."""
+    words = {
+        Store.FEATURE: chip.lanes,
+        Store.GRADIENT: chip.lanes,
+        Store.WEIGHT: chip.multipliers,
+        Store.EXTERNAL: chip.lanes,
+    }
+    spans: dict[Store, set[tuple[int, int]]] = {store: set() for store in words}
+    for instruction in instructions:
+        for some in footprint(instruction, chip):
+            for span in some:
+                spans[span.store].add((span.start, span.stop))
+    return {
+        store.value: -(-_covered(spans[store]) * elements * chip.word_bits // 8) for store, elements in words.items()
+    }
+
+
+def _covered(spans: set[tuple[int, int]]) -> int:
+    """How many words lie in at least one of the spans."""
+    covered = end = 0
+    for start, stop in sorted(spans):
+        covered += max(0, stop - max(start, end))
+        end = max(end, stop)
+    return covered

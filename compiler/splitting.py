@@ -1,4 +1,4 @@
-"""A global average over a map too large for the chip: over columns first, which bands of rows can do, then over rows."""
+"""A global average over a map too large for the chip: over columns, as bands of rows can do, and then over rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _is_large(operation: Operation, graph: Graph, chip: Chip) -> bool:
     if operation.operator != Operator.GLOBAL_AVERAGE_POOL or len(shape) != 3:
         return False
     words = chip.words(shape[0]) * prod(shape[1:])
-    return words > max(chip.feature_words, chip.gradient_words) // 2 and 1 < shape[2] <= _WIDEST and shape[1] > 1
+    return words * 8 > max(chip.feature_words, chip.gradient_words) * 7 and 1 < shape[2] <= _WIDEST and shape[1] > 1
 
 
 def _parts(operation: Operation, large: bool, graph: Graph) -> list[Operation]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 from arch.chip import Chip
@@ -117,16 +118,21 @@ def window_tiles(tile: Tile, chip: Chip) -> Iterator[Tile]:
 
 def block_tiles(tile: Tile, chip: Chip, steps: int) -> Iterator[Tile]:
     """Tiles whose blocks all have an accumulator bank; as few cycles as rectangles allow, `steps` a block."""
-    cells = chip.accumulator_banks * chip.taps
+    yield from _cut(tile, *_block_extents(tile.height, tile.width, chip.accumulator_banks, chip.taps, steps))
+
+
+@cache
+def _block_extents(rows: int, columns: int, banks: int, taps: int, steps: int) -> tuple[int, int]:
+    """Height and width of the tiles that `block_tiles` cuts `rows` x `columns` positions into."""
     least, best = 0, (1, 1)
-    for parts in range(1, min(tile.width, 16) + 1):
-        width = -(-tile.width // parts)
-        for height in range(1, min(tile.height, cells // width) + 1):
-            count = [-(-item.height * item.width // chip.taps) for item in _cut(tile, height, width)]
+    for parts in range(1, min(columns, 16) + 1):
+        width = -(-columns // parts)
+        for height in range(1, min(rows, banks * taps // width) + 1):
+            count = [-(-item.height * item.width // taps) for item in _cut(Tile(0, 0, rows, columns), height, width)]
             cost = sum(count) * steps + _TILE_CYCLES * len(count)
-            if max(count) <= chip.accumulator_banks and (least == 0 or cost < least):
+            if max(count) <= banks and (least == 0 or cost < least):
                 least, best = cost, (height, width)
-    yield from _cut(tile, *best)
+    return best
 
 
 def given_tiles(

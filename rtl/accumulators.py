@@ -7,10 +7,10 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.chip import Chip
-from arch.isa import Compute, Reduction
+from arch.isa import CELL_INDEX_BITS, Compute, Reduction
 from rtl.instruction import drains_rows, instruction_layout, keeps_largest, scatters
-from rtl.multipliers import reduced_signature
-from rtl.nest import step_layout
+from rtl.step import step_layout
+from rtl.words import reduced_bits
 
 
 class Accumulators(wiring.Component):
@@ -28,7 +28,7 @@ class Accumulators(wiring.Component):
                 "compute": In(instruction_layout(Compute)),
                 "add": In(1),
                 "step": In(step_layout(chip)),
-                "reduced": In(reduced_signature(chip)),
+                "reduced": In(signed(reduced_bits(chip))).array(chip.taps, chip.lanes),
                 "emitted_bank": In(range(max(2, chip.accumulator_banks))),
                 "cells": Out(signed(chip.accumulator_bits)).array(chip.taps, chip.lanes),
             }
@@ -103,27 +103,28 @@ class Accumulators(wiring.Component):
         old, rival, emitted = (cell.read_port(domain="comb") for _ in range(3))
         write = cell.write_port()
         bank, first = self._banks[t % self._chip.kernel], self._firsts[t]
-        term = Signal(shape, name=f"term{t}_{lane}")
-        kept = self._largest & ~first & (rival.data > self._numbered(t, lane))
+        stays = Signal(name=f"stays{t}_{lane}")
+        with m.If(self._largest & ~first):
+            m.d.comb += stays.eq(rival.data > self._numbered(t, lane))
         m.d.comb += [
-            term.eq(Mux(cleared, 0, self._sum(t, lane))),
             old.addr.eq(bank),
             rival.addr.eq(bank),
             write.addr.eq(bank),
-            write.data.eq(Mux(first | cleared | self._largest, 0, old.data) + term),
-            write.en.eq(named & ~kept),
+            write.data.eq(Mux(first | self._largest, 0, old.data) + Mux(cleared, 0, self._term(t, lane))),
+            write.en.eq(named & ~stays),
             emitted.addr.eq(self.emitted_bank),
             self.cells[t][lane].eq(emitted.data),
         ]
 
-    def _sum(self, t: int, lane: int) -> Value:
+    def _term(self, t: int, lane: int) -> Value:
         """What is added to the cell, or may replace it."""
-        reduction, reduced = self.compute.reduction, self.reduced
-        one = Mux(self._largest, self._numbered(t, lane), reduced.cells[t][lane])
-        along = Mux(reduction == Reduction.TAPS, reduced.lanes[lane], reduced.taps[t])
-        whole = Mux(reduction == Reduction.BOTH, reduced.both, one)
-        return Mux((reduction == Reduction.TAPS) | (reduction == Reduction.LANES), along, whole)
+        reduction, sums = self.compute.reduction, self.reduced
+        over_taps = (reduction == Reduction.TAPS) | (reduction == Reduction.BOTH)
+        over_lanes = (reduction == Reduction.LANES) | (reduction == Reduction.BOTH)
+        one = Mux(over_taps, Mux(over_lanes, sums[0][0], sums[0][lane]), Mux(over_lanes, sums[t][0], sums[t][lane]))
+        return Mux(self._largest, self._numbered(t, lane), one)
 
     def _numbered(self, t: int, lane: int) -> Value:
         """The product above the inner step's number, so that of equal products the first one is the largest."""
-        return Cat(~self.step.index, self.reduced.cells[t][lane]).as_signed()
+        product = self.reduced[t][lane]
+        return Cat(~self.step.index, product[: len(product) - CELL_INDEX_BITS]).as_signed()

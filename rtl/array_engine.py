@@ -28,8 +28,9 @@ from rtl.kernels import KernelFile
 from rtl.loader import Loader
 from rtl.memory import ask_word, count_ones, map_port, row_port
 from rtl.multipliers import Multipliers
-from rtl.nest import Nest, step_layout
+from rtl.nest import Nest
 from rtl.rows import RowFetcher, RowWalk
+from rtl.step import step_layout
 from rtl.words import row_of
 from rtl.writeback import WriteBack, random_port
 
@@ -169,9 +170,9 @@ class ArrayEngine(wiring.Component):
             self._kernels.bias_tap.eq(writeback.bias_tap),
             writeback.bias.eq(self._kernels.bias),
         ]
-        connect(m, multipliers.reduced, accumulators.reduced)
-        for taken, cells in zip(writeback.cells, accumulators.cells, strict=True):
-            m.d.comb += [cell.eq(value) for cell, value in zip(taken, cells, strict=True)]
+        for there, here in ((accumulators.reduced, multipliers.reduced), (writeback.cells, accumulators.cells)):
+            for taken, given in zip(there, here, strict=True):
+                m.d.comb += [value.eq(source) for value, source in zip(taken, given, strict=True)]
         with m.If(writeback.emit):
             m.d.sync += accumulators.emitted_bank.eq(a_info.bank)
         self._carry_row(m, issued, p_valid, a_valid)

@@ -25,7 +25,7 @@ def grid(chip: Chip) -> data.StructLayout:
 
 
 class Gather(wiring.Component):
-    """The pair `address` of the access's first word; `start` takes `corner`, as the last access of a group does.
+    """With `advance`, pair `address` is the access's first word; `start` takes `corner`, as a group's last access does.
 
     Word m lies `extra[m]` places and m * `stride` banks behind it.
     """
@@ -54,12 +54,13 @@ class Gather(wiring.Component):
         here, row, block, block_row = (Signal(PAIR, name=name) for name in ("here", "row", "block", "block_row"))
         following, following_row = Signal(PAIR), Signal(PAIR)
         tap, tap_row, next_tap_row = Signal(PAIR), Signal(PAIR), Signal(PAIR)
-        m.d.comb += [
-            self.address.eq(plus(here, tap, side)),
-            following_row.eq(chosen(move.row_end, plus(row, grid.row, side), row)),
-            following.eq(chosen(move.row_end, following_row, plus(here, ahead, side))),
-            next_tap_row.eq(plus(tap_row, grid.tap_row, side)),
-        ]
+        with m.If(self.advance):
+            m.d.comb += [
+                self.address.eq(plus(here, tap, side)),
+                following_row.eq(chosen(move.row_end, plus(row, grid.row, side), row)),
+                following.eq(chosen(move.row_end, following_row, plus(here, ahead, side))),
+                next_tap_row.eq(plus(tap_row, grid.tap_row, side)),
+            ]
         with m.If(self.start | (self.advance & move.walk_end)):
             m.d.sync += [register.eq(self.corner) for register in (here, row, block, block_row)]
         with m.Elif(self.advance):
@@ -96,7 +97,7 @@ class Gather(wiring.Component):
 
 
 class Padding(wiring.Component):
-    """Which words of an access lie in a map of `height` x `width`.
+    """With `advance`, which words of an access lie in a map of `height` x `width`.
 
     `top`, `left`: the coordinate of the first position's first tap; `step`, `dilation` as in a COMPUTE, both positive.
     """
@@ -127,10 +128,11 @@ class Padding(wiring.Component):
         )
         tap_row, tap_column = Signal(8), Signal(8)
         next_row, next_column = Signal(_COORDINATE), Signal(_COORDINATE)
-        m.d.comb += [
-            next_row.eq(Mux(move.row_end, row + self.step, row)),
-            next_column.eq(Mux(move.row_end, -self.pad_left, column + self.step * move.count)),
-        ]
+        with m.If(self.advance):
+            m.d.comb += [
+                next_row.eq(Mux(move.row_end, row + self.step, row)),
+                next_column.eq(Mux(move.row_end, -self.pad_left, column + self.step * move.count)),
+            ]
         with m.If(self.start | (self.advance & move.walk_end)):
             m.d.sync += [register.eq(-self.pad_top) for register in (row, block_row)]
             m.d.sync += [register.eq(-self.pad_left) for register in (column, block_column)]
@@ -153,8 +155,9 @@ class Padding(wiring.Component):
 
     def _compare(self, m: Module, row, column) -> None:
         y, x = Signal(_COORDINATE), Signal(_COORDINATE)
-        m.d.comb += [y.eq(row), x.eq(column)]
-        with m.If((y >= 0) & (y < self.height)):
+        with m.If(self.advance):
+            m.d.comb += [y.eq(row), x.eq(column)]
+        with m.If(self.advance & (y >= 0) & (y < self.height)):
             for i in range(self._chip.kernel):
                 across = x + self.step * i
                 m.d.comb += self.inside[i].eq((across >= 0) & (across < self.width))

@@ -14,9 +14,10 @@ from arch.chip import Chip
 from arch.fields import ROW_BITS
 from arch.isa import Compute, Moving, Stationary, Traversal
 from arch.traversal import Move
-from rtl.address import PAIR, chosen, constant, distance, minus, plus, scaled
+from rtl.address import PAIR, chosen, constant
 from rtl.banks import Banks
 from rtl.block_walk import BlockWalk
+from rtl.corners import corner_of, grid_of, group_corner
 from rtl.gather import Gather, Padding, grid
 from rtl.instruction import (
     by_lane,
@@ -135,10 +136,10 @@ class Loader(wiring.Component):
             pitch.bank.eq(Mux(windows, 1, compute.source_pitch.bank)),
         ]
         again = by_lane(compute) | ~self._groups.last_inner
-        first = self._corner(m, compute.source, pitch)
-        corner = self._group_corner(m, first, compute.source_group, again, first_again=True)
+        first = corner_of(m, self.start, compute, compute.source, pitch, side)
+        corner = group_corner(m, self.start, self._groups.advance, first, compute.source_group, again, side)
         m.submodules.source_gather = gather = Gather(self._chip)
-        self._follow(m, gather, corner, self._grid(m, pitch, compute.source_plane))
+        self._follow(m, gather, corner, grid_of(m, self.start, compute, pitch, compute.source_plane, self._chip))
         m.submodules.padding = padding = Padding(self._chip)
         m.d.comb += [
             walk.corner.eq(corner),
@@ -177,45 +178,6 @@ class Loader(wiring.Component):
             m.d.comb += [banks.fill[lane].eq(smallest) for lane in range(self._chip.lanes)]
         return banks
 
-    def _corner(self, m: Module, first, pitch):
-        """The pair of coordinate (-pad_top, -pad_left) of a map with `pitch` from `first` on, as `start` needs it."""
-        compute, side = self.compute, self._chip.kernel
-        corner = Signal(PAIR)
-        with m.If(self.start):
-            m.d.comb += corner.eq(first)
-            with m.If(compute.traversal != Traversal.BLOCK):
-                above = minus(first, scaled(pitch, compute.pad_top, side), side)
-                m.d.comb += corner.eq(minus(above, distance(compute.pad_left, side), side))
-        return corner
-
-    def _group_corner(self, m: Module, first, ahead, on, *, first_again: bool):
-        """With `start` `first`, then the corner of the group after this one: `ahead` behind this one's where `on`.
-
-        Otherwise it is the first one again, or (`first_again` is false) this one again.
-        """
-        here, beginning, following = Signal(PAIR), Signal(PAIR), Signal(PAIR)
-        other = beginning if first_again else here
-        with m.If(self.start):
-            m.d.comb += following.eq(first)
-            m.d.sync += [here.eq(first), beginning.eq(first)]
-        with m.Else():
-            m.d.comb += following.eq(chosen(on, plus(here, ahead, self._chip.kernel), other))
-            with m.If(self._groups.advance):
-                m.d.sync += here.eq(following)
-        return following
-
-    def _grid(self, m: Module, pitch, plane):
-        """How positions and taps lie in the moving map, or in one of its shape with another pitch."""
-        compute, side = self.compute, self._chip.kernel
-        found = Signal(grid(self._chip))
-        pixels = compute.traversal == Traversal.PIXELS
-        m.d.comb += found.step.eq(Mux(pixels, compute.step, 1))
-        with m.If(self.start):
-            m.d.sync += found.row.eq(Mux(pixels, scaled(pitch, compute.step, side).as_value(), pitch.as_value()))
-            m.d.sync += found.tap_row.eq(scaled(pitch, compute.dilation, side))
-            m.d.sync += found.tap_column.eq(chosen(compute.planes, plane, distance(compute.dilation, side)))
-        return found
-
     def _follow(self, m: Module, gather: Gather, corner, found) -> None:
         m.d.comb += [
             gather.start.eq(self.start),
@@ -233,11 +195,12 @@ class Loader(wiring.Component):
         one = constant(1, side)
         corner = Signal(PAIR)
         with m.If(matches):
-            m.d.comb += corner.eq(self._corner(m, compute.pixel, compute.pixel_pitch))
+            m.d.comb += corner.eq(corner_of(m, self.start, compute, compute.pixel, compute.pixel_pitch, side))
         with m.Else():
             m.d.comb += corner.eq(compute.pixel)
-        corner = self._group_corner(m, corner, compute.pixel_plane, self._groups.last_inner, first_again=False)
-        matched = self._grid(m, compute.pixel_pitch, constant(0, side))
+        ahead = chosen(self._groups.last_inner, compute.pixel_plane, constant(0, side))
+        corner = group_corner(m, self.start, self._groups.advance, corner, ahead, True, side)
+        matched = grid_of(m, self.start, compute, compute.pixel_pitch, constant(0, side), chip)
         plain = Signal(grid(chip))
         m.d.comb += [plain.step.eq(1), plain.row.eq(compute.pixel_pitch)]
         with m.If(alone):

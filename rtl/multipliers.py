@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from collections.abc import Mapping
+
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,23 +12,14 @@ from arch.chip import Chip
 from arch.isa import MODES, Compute, Moving, Reduction, Route, Stationary, Traversal
 from rtl.instruction import instruction_layout
 from rtl.scatter import scatter_layout
-from rtl.words import product_bits, row_of, sum_bits, total, word_of
-
-
-def reduced_signature(chip: Chip) -> wiring.Signature:
-    """What P makes of the products, perhaps negated: the sum of all, L sums over taps, T over lanes, and each by itself."""
-    return wiring.Signature(
-        {
-            "both": Out(signed(sum_bits(chip, chip.multipliers))),
-            "lanes": Out(signed(sum_bits(chip, chip.taps))).array(chip.lanes),
-            "taps": Out(signed(sum_bits(chip, chip.lanes))).array(chip.taps),
-            "cells": Out(signed(sum_bits(chip, 1))).array(chip.taps, chip.lanes),
-        }
-    )
+from rtl.words import product_bits, reduced_bits, row_of, total, word_of
 
 
 class Multipliers(wiring.Component):
-    """`enable` is a step: `products` are there in the next cycle, where `reduce` makes `reduced` of them a cycle later.
+    """`enable` is a step: its products are there in the next cycle, and `reduce` makes `reduced` of them a cycle later.
+
+    It holds them, perhaps negated, each by itself, or the sums over taps in tap 0, over lanes in lane 0, over both in
+    tap 0 and lane 0.
 
     `tap`, `lane` are the step's iteration, j div L and j mod L, `kernel_tap` the tap u of its inner step; `scatter` is
     a scatter's position.
@@ -47,7 +40,7 @@ class Multipliers(wiring.Component):
                 "kernel": In(row_of(chip)),
                 "row": In(row_of(chip)),
                 "pixels": In(row_of(chip)),
-                "reduced": Out(reduced_signature(chip)),
+                "reduced": Out(signed(reduced_bits(chip))).array(chip.taps, chip.lanes),
             }
         )
 
@@ -145,25 +138,22 @@ class Multipliers(wiring.Component):
 
     def _reduce(self, m: Module, products: list[list[Signal]]) -> None:
         """Sums are only made where they are asked for: elsewhere nothing toggles."""
-        taps, lanes, negate = self._chip.taps, self._chip.lanes, self.compute.negate
-        sums = [Signal(signed(sum_bits(self._chip, taps)), name=f"sum{lane}") for lane in range(lanes)]
-        along = [total([products[t][lane] for t in range(taps)]) for lane in range(lanes)]
-        across = [Signal(signed(sum_bits(self._chip, lanes)), name=f"across{t}") for t in range(taps)]
-        both = Signal(signed(sum_bits(self._chip, taps * lanes)))
-        reduced = self.reduced
+        taps, lanes = range(self._chip.taps), range(self._chip.lanes)
+        cells = {(t, lane): products[t][lane] for t in taps for lane in lanes}
         with m.If(self.reduce):
             with m.Switch(self.compute.reduction):
                 with m.Case(Reduction.BOTH):
-                    m.d.comb += both.eq(total(along))
-                    m.d.sync += reduced.both.eq(Mux(negate, -both, both))
+                    self._put(m, {(0, 0): total([product for row in products for product in row])})
                 with m.Case(Reduction.TAPS):
-                    m.d.comb += [sums[lane].eq(along[lane]) for lane in range(lanes)]
-                    m.d.sync += [reduced.lanes[lane].eq(Mux(negate, -sums[lane], sums[lane])) for lane in range(lanes)]
+                    self._put(m, {(0, lane): total([products[t][lane] for t in taps]) for lane in lanes})
                 with m.Case(Reduction.LANES):
-                    m.d.comb += [across[t].eq(total(products[t])) for t in range(taps)]
-                    m.d.sync += [reduced.taps[t].eq(Mux(negate, -across[t], across[t])) for t in range(taps)]
+                    self._put(m, {(t, 0): total(products[t]) for t in taps})
                 with m.Default():
-                    for t in range(taps):
-                        for lane in range(lanes):
-                            product = products[t][lane]
-                            m.d.sync += reduced.cells[t][lane].eq(Mux(negate, -product, product))
+                    for (t, lane), product in cells.items():
+                        m.d.sync += self.reduced[t][lane].eq(Mux(self.compute.negate, -product, product))
+
+    def _put(self, m: Module, sums: Mapping[tuple[int, int], Value]) -> None:
+        for (t, lane), value in sums.items():
+            term = Signal.like(self.reduced[t][lane], name=f"term{t}_{lane}")
+            m.d.comb += term.eq(value)
+            m.d.sync += self.reduced[t][lane].eq(Mux(self.compute.negate, -term, term))

@@ -1,15 +1,14 @@
-"""The nest: issues a COMPUTE's steps (X), one a cycle at most, in the order of (group, position, inner step, iteration)."""
+"""The nest: issues a COMPUTE's steps (X), one a cycle at most: groups, positions, inner steps, iterations."""
 
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.chip import Chip
 from arch.fields import ROW_BITS
-from arch.isa import CELL_INDEX_BITS, Compute, Emission, Reduction
-from rtl.block_walk import TAP_BITS
+from arch.isa import Compute, Emission, Reduction
 from rtl.instruction import (
     drains_rows,
     instruction_layout,
@@ -22,47 +21,21 @@ from rtl.instruction import (
     writes_rows,
 )
 from rtl.iterations import Iterations
-from rtl.scatter import ScatterWalk, scatter_layout
+from rtl.kernel_taps import KernelTaps
+from rtl.scatter import ScatterWalk
+from rtl.step import step_layout
 from rtl.walker import EXTENT_BITS, Groups
 from rtl.words import row_of, word_of
-
-
-def step_layout(chip: Chip) -> data.StructLayout:
-    """What travels with a step.
-
-    `add`: it accumulates in `bank` (a sum in `tap`, `lane`), `first`: old values are dropped; `index` numbers its inner
-    step; `clear`: every cell of the bank becomes 0. `emit`: then a row, number `row`, or `words` words (1 to T) from tap
-    `from_tap` on are emitted, of which lanes that are not `kept` are masked, for outer group `group`. `final`: nothing
-    follows.
-    """
-    return data.StructLayout(
-        {
-            "add": 1,
-            "first": 1,
-            "clear": 1,
-            "bank": range(max(2, chip.accumulator_banks)),
-            "tap": range(chip.taps),
-            "lane": range(max(2, chip.lanes)),
-            "index": CELL_INDEX_BITS,
-            "scatter": scatter_layout(chip),
-            "emit": 1,
-            "from_tap": range(chip.taps),
-            "words": range(chip.taps + 1),
-            "kept": chip.lanes,
-            "row": ROW_BITS,
-            "group": range(chip.taps),
-            "final": 1,
-        }
-    )
 
 
 class Nest(wiring.Component):
     """`step` works the multipliers, `drain` only emits, `fill` loads a kernel register; `info` goes with the first two.
 
-    `begin` starts `compute`. `unit_ready`: the unit's words stand; `row_ready`: the next weight row, number `row`, does.
+    `begin` starts `compute`. `unit_ready`: the unit's words stand; `row_ready`: the next weight row does, number `row`.
     `unit_done` is a unit's last step, `uses_row` a step that takes the row, `reloads` one that takes it into register
-    `iteration` (as `fill` does), which is its j; `tap` the kernel tap u of its inner step, `number` j div L and j mod L.
-    `rows_on` is the distance from this step's streamed row to the next step's.
+    `iteration` (as `fill` does), which is its j; `tap` is the kernel tap u of its inner step, `tap_of_iteration` and
+    `lane` are j div L and j mod L. `rows_on` is the distance from this step's streamed row to the next step's;
+    `first_iteration`, in the cycle of `begin`, that from the first row to the first step's.
     """
 
     def __init__(self, chip: Chip):
@@ -102,6 +75,7 @@ class Nest(wiring.Component):
         self._first_position, self._first_step, self._first_iteration = Signal(), Signal(), Signal()
         m.submodules.groups = self._groups = Groups()
         m.submodules.iterations = iterations = Iterations(self._chip)
+        m.submodules.taps = taps = KernelTaps()
         m.submodules.scatter = self._scatter = ScatterWalk(self._chip)
         self._last_iteration = self.last_iteration
         self._last_group = self._groups.last
@@ -130,6 +104,15 @@ class Nest(wiring.Component):
             self._groups.advance.eq(self._group_end),
             self._groups.outer.eq(compute.outer),
             self._groups.inner.eq(compute.inner),
+            taps.compute.eq(compute),
+            taps.start.eq(self.begin),
+            taps.advance.eq(self._unit_end),
+            taps.group_end.eq(self._group_end),
+            taps.outer_end.eq(self._groups.last_inner),
+            self._first_step.eq(taps.first),
+            self._last_step.eq(taps.last),
+            self.info.index.eq(taps.index),
+            self.tap.eq(taps.tap),
             self._scatter.compute.eq(compute),
             self._scatter.start.eq(self.begin),
             self._scatter.advance.eq(self._position_end),
@@ -137,7 +120,6 @@ class Nest(wiring.Component):
         free = self._pace(m)
         self._supply(m, free)
         self._count(m)
-        self._count_taps(m)
         self._describe(m)
         return m
 
@@ -230,37 +212,6 @@ class Nest(wiring.Component):
                 with m.Else():
                     m.d.sync += tap.eq(tap + 1)
 
-    def _count_taps(self, m: Module) -> None:
-        """The inner step and its kernel tap."""
-        compute = self.compute
-        row, column = Signal(TAP_BITS), Signal(TAP_BITS)
-        index = Signal(CELL_INDEX_BITS)
-        tap, tap_row, tap_outer = (Signal(len(compute.tap), name=name) for name in ("u", "u_row", "u_outer"))
-        next_outer, next_row = Signal.like(tap), Signal.like(tap)
-        last_column = column + 1 == compute.kernel_width
-        m.d.comb += [
-            self._first_step.eq((row == 0) & (column == 0)),
-            self._last_step.eq(last_column & (row + 1 == compute.kernel_height)),
-            next_outer.eq(tap_outer + Mux(self._groups.last_inner, compute.tap_outer, 0)),
-            next_row.eq(tap_row + compute.tap_row),
-            self.info.index.eq(index),
-            self.tap.eq(tap),
-        ]
-        with m.If(self.begin):
-            m.d.sync += [row.eq(0), column.eq(0), index.eq(0)]
-            m.d.sync += [register.eq(compute.tap) for register in (tap, tap_row, tap_outer)]
-        with m.Elif(self._group_end):
-            m.d.sync += [row.eq(0), column.eq(0), index.eq(0)]
-            m.d.sync += [register.eq(next_outer) for register in (tap, tap_row, tap_outer)]
-        with m.Elif(self._position_end):
-            m.d.sync += [row.eq(0), column.eq(0), index.eq(0), tap.eq(tap_outer), tap_row.eq(tap_outer)]
-        with m.Elif(self._unit_end):
-            m.d.sync += index.eq(index + 1)
-            with m.If(last_column):
-                m.d.sync += [row.eq(row + 1), column.eq(0), tap.eq(next_row), tap_row.eq(next_row)]
-            with m.Else():
-                m.d.sync += [column.eq(column + 1), tap.eq(tap + compute.tap_column)]
-
     def _untouched(self, m: Module) -> Signal:
         """Whether a group has not yet added to the iteration's bank, as its first positions may have skipped it."""
         added = Signal(max(2, self._chip.accumulator_banks))
@@ -292,7 +243,7 @@ class Nest(wiring.Component):
                 Mux(self._draining, self._ended_group, self._last_group & ~(drains_rows(compute) & ~compute.hold))
                 & Mux(self._draining, self._last_iteration, last)
             ),
-            info.first.eq(fresh & ~compute.keep),
+            info.first.eq((fresh | info.clear) & ~compute.keep),
             info.words.eq(1),
         ]
         with m.If(skips_masked(compute)):

@@ -1,4 +1,4 @@
-"""Walks over height x width positions (`arch.traversal`): the position, the next move, addresses that follow; groups."""
+"""Walks over height x width positions (`arch.traversal`): position, next move, addresses that follow; groups."""
 
 from __future__ import annotations
 
@@ -95,7 +95,8 @@ class Cursor(wiring.Component):
         m = Module()
         row_start = Signal(PAIR)
         below = Signal(PAIR)
-        m.d.comb += below.eq(plus(row_start, self.pitch, self._side))
+        with m.If(self.advance):
+            m.d.comb += below.eq(plus(row_start, self.pitch, self._side))
         with m.If(self.start):
             m.d.sync += [self.address.eq(self.first), row_start.eq(self.first)]
         with m.Elif(self.advance):

@@ -66,7 +66,7 @@ class WindowWalk(wiring.Component):
             self.column.eq(walker.column),
             self.next_move.eq(walker.move),
         ]
-        with m.If(windows):
+        with m.If(windows & self.advance):
             m.d.comb += self.inside.eq(self._inside(m))
             with m.If(self.move != Move.DOWN):
                 m.d.comb += [self.extra[i].eq(compute.source_pitch.place * i) for i in range(side)]
@@ -78,18 +78,19 @@ class WindowWalk(wiring.Component):
         side = self._chip.kernel
         pitch = pair(Const(1, BANK_BITS), self.compute.source_pitch.place)
         anchor, row_start, below, next_anchor, next_base = (Signal(PAIR, name=f"address{i}") for i in range(5))
-        m.d.comb += [below.eq(plus(row_start, pitch, side)), next_base.eq(next_anchor)]
-        with m.Switch(walker.move):
-            with m.Case(Move.RIGHT):  # the new column is K words on: the same bank, the next place
-                m.d.comb += next_anchor.eq(incremented(anchor, side))
-                m.d.comb += next_base.eq(pair(anchor.bank, anchor.place + 1))
-            with m.Case(Move.LEFT):
-                m.d.comb += next_anchor.eq(decremented(anchor, side))
-            with m.Case(Move.DOWN):  # K rows on: the same bank, since the pitch's bank is 1
-                m.d.comb += next_anchor.eq(plus(anchor, pitch, side))
-                m.d.comb += next_base.eq(pair(anchor.bank, anchor.place + pitch.place * side + 1))
-            with m.Default():
-                m.d.comb += next_anchor.eq(below)
+        with m.If(self.advance):
+            m.d.comb += [below.eq(plus(row_start, pitch, side)), next_base.eq(next_anchor)]
+            with m.Switch(walker.move):
+                with m.Case(Move.RIGHT):  # the new column is K words on: the same bank, the next place
+                    m.d.comb += next_anchor.eq(incremented(anchor, side))
+                    m.d.comb += next_base.eq(pair(anchor.bank, anchor.place + 1))
+                with m.Case(Move.LEFT):
+                    m.d.comb += next_anchor.eq(decremented(anchor, side))
+                with m.Case(Move.DOWN):  # K rows on: the same bank, since the pitch's bank is 1
+                    m.d.comb += next_anchor.eq(plus(anchor, pitch, side))
+                    m.d.comb += next_base.eq(pair(anchor.bank, anchor.place + pitch.place * side + 1))
+                with m.Default():
+                    m.d.comb += next_anchor.eq(below)
         with m.If(self.start | (self.advance & self.last & walker.last)):
             m.d.sync += [self.move.eq(Move.START), self.slot.eq(0)]
             m.d.sync += [self.base.eq(self.corner), anchor.eq(self.corner), row_start.eq(self.corner)]

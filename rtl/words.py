@@ -8,6 +8,7 @@ from amaranth.hdl import Value, signed
 from amaranth.lib import data
 
 from arch.chip import Chip
+from arch.isa import CELL_INDEX_BITS
 
 
 def word_of(chip: Chip) -> data.ArrayLayout:
@@ -33,6 +34,11 @@ def product_bits(chip: Chip) -> int:
 def sum_bits(chip: Chip, terms: int) -> int:
     """Bits of a signed sum of `terms` products, negated or not."""
     return product_bits(chip) + terms.bit_length()
+
+
+def reduced_bits(chip: Chip) -> int:
+    """Bits of what the accumulators take: the largest sum, or a product above the number of an inner step."""
+    return max(sum_bits(chip, chip.multipliers), sum_bits(chip, 1) + CELL_INDEX_BITS)
 
 
 def total(values: Sequence[Value]) -> Value:

@@ -8,14 +8,14 @@ from amaranth.lib.wiring import In, Out
 
 from arch.chip import Chip
 from arch.fields import ROW_BITS
-from arch.isa import CELL_INDEX_BITS, Base, Compute, Emission, Overflow, Reduction, Traversal
+from arch.isa import CELL_INDEX_BITS, Base, Compute, Emission, Overflow, Reduction
 from arch.numerics import RANDOM_BITS, seeded
-from rtl.address import PAIR, chosen, constant, distance, plus
-from rtl.instruction import instruction_layout, scatters, skips_masked, writes_rows
+from rtl.address import PAIR
+from rtl.instruction import instruction_layout, skips_masked, writes_rows
 from rtl.memory import count_ones
-from rtl.nest import step_layout
 from rtl.rounder import Addend, advanced, narrowed, rounded
-from rtl.walker import Cursor, Move, Walker
+from rtl.step import step_layout
+from rtl.targets import Targets
 from rtl.words import row_of, word_of, words_of
 
 
@@ -35,9 +35,9 @@ def random_port(chip: Chip) -> wiring.Signature:
 class WriteBack(wiring.Component):
     """Turns accumulators into words of a map or a weight row.
 
-    `start` empties it. `emit`, in the cycle before B, announces `step`: its words or row, the instruction's last ones if
-    it is `final`. In B: `cells` are the bank's accumulators, `bias` the bias register's word `bias_tap`, `row` the row
-    that is replaced. `row_write` has a bit a bank. `done` is the instruction's last write.
+    `start` empties it. `emit`, in the cycle before B, announces `step`: its words or row, the instruction's last ones
+    if it is `final`. In B: `cells` are the bank's accumulators, `bias` the bias register's word `bias_tap`, `row` the
+    row that is replaced. `row_write` has a bit a bank. `done` is the instruction's last write.
     """
 
     def __init__(self, chip: Chip):
@@ -250,46 +250,20 @@ class WriteBack(wiring.Component):
         return count_ones(Cat(unfits)), count_ones(Cat(losses)), row
 
     def _addresses(self, m: Module, active, word_active) -> None:
-        """Addresses of emitted words and their masks; words at the end of a nest lie one after another."""
-        compute, side = self.compute, self._chip.kernel
-        m.submodules.walker = walker = Walker()
-        m.submodules.target = target = Cursor(self._chip)
-        m.submodules.masks = masks = Cursor(self._chip)
-        advance, at_end, group_end = Signal(), Signal(), Signal()
-        scatter = scatters(compute)
+        """Addresses of emitted words and their masks, from B to W."""
+        m.submodules.targets = targets = Targets(self._chip)
+        advance = active & ~self._rows
         m.d.comb += [
-            advance.eq(active & ~self._rows),
-            at_end.eq(compute.emission == Emission.END),
-            group_end.eq(advance & Mux(at_end, self._last_word, walker.last)),
-            walker.start.eq(self.start),
-            walker.advance.eq(advance),
-            walker.snake.eq(compute.traversal == Traversal.SNAKE),
-            walker.height.eq(compute.height - Mux(scatter, compute.pad_top, 0)),
-            walker.width.eq(compute.width - Mux(scatter, compute.pad_left, 0)),
-            target.pitch.eq(compute.target_pitch),
-            masks.pitch.eq(compute.mask_pitch),
-            self.mask_read.eq(advance & compute.mask & ~skips_masked(compute)),
-            self.mask_address.eq(masks.address),
+            targets.compute.eq(self.compute),
+            targets.start.eq(self.start),
+            targets.advance.eq(advance),
+            targets.last_word.eq(self._last_word),
+            self.mask_read.eq(advance & self.compute.mask & ~skips_masked(self.compute)),
+            self.mask_address.eq(targets.mask),
         ]
-        step = Signal(PAIR)
-        m.d.comb += step.eq(constant(1, side))
-        with m.If(~at_end):
-            m.d.comb += step.eq(distance(compute.target_step, side))
-        maps = ((target, compute.target, compute.target_outer), (masks, compute.mask_source, compute.mask_outer))
-        for cursor, first, outer in maps:
-            group = Signal(PAIR)
-            m.d.comb += [
-                cursor.start.eq(self.start | group_end),
-                cursor.first.eq(chosen(self.start, first, plus(group, outer, side))),
-                cursor.advance.eq(advance),
-                cursor.step.eq(step),
-                cursor.move.eq(Mux(at_end, Move.RIGHT, walker.move)),
-            ]
-            with m.If(self.start | group_end):
-                m.d.sync += group.eq(cursor.first)
         address = Signal(PAIR)
         with m.If(advance):
-            m.d.sync += address.eq(target.address)
+            m.d.sync += address.eq(targets.target)
         with m.If(word_active):
             m.d.sync += self.address.eq(address)
 

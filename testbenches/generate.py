@@ -7,7 +7,7 @@ programs of one corner each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -63,7 +63,7 @@ def random_chain(chip: Chip, rng: np.random.Generator, nest: Compute, length: in
     return [nest]
 
 
-def existing(kinds: Sequence[str], chip: Chip) -> list[str]:
+def existing(kinds: Iterable[str], chip: Chip) -> list[str]:
     """Those of `kinds` that the chip has the accumulators or the external memory for."""
     here = {kind: exists(chip, kind) for kind in MODES} | dict.fromkeys(TRANSFERS, chip.external_memory is not None)
     return [kind for kind in kinds if here.get(kind, True)]

@@ -33,7 +33,8 @@ from sim.result import write_inputs
 from sim.stepping import SteppingMachine
 from testbenches.cocotb_program import MARGIN
 from testbenches.comparison import Comparer, Difference
-from testbenches.generate import existing, random_program
+from testbenches.generate import LOADS, existing, random_program
+from testbenches.generate_chips import random_chips
 from testbenches.jobs import Job
 from testbenches.session import run_on_rtl
 
@@ -58,6 +59,13 @@ def test_all_executions_agree(name):
     for outcome in run_on_rtl(jobs):
         assert not _said(outcome.differences)
         assert len(outcome.cycles) == STEPS
+
+
+@pytest.mark.parametrize("chip", random_chips(6, SEED), ids=lambda chip: chip.name)
+def test_simulators_agree_on_random_chips(chip: Chip):
+    for number, mode in enumerate(existing(MODES, chip)):
+        program = random_program(chip, np.random.default_rng([SEED, number]), 6, kinds=[mode, *LOADS], chains=0.4)
+        assert not _said(_fast_differences(_job(program))), mode
 
 
 def test_what_differs_is_named():

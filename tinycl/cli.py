@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from math import prod
 from pathlib import Path
+from typing import Any
 
 import click
-import numpy as np
 
 from arch.chip import Chip, shipped
 from arch.errors import InputError
 from arch.files import write_whole
 from arch.program import Program
 from tinycl.failures import one_line
-from tinycl.show import err, facts, out, progress, report_table, traffic_table
+from tinycl.models import LOSS_OPTIONS
+from tinycl.show import err, facts, out, progress, report_table, tables, traffic_table
 
 _CHIP_HELP = f"A shipped chip ({', '.join(shipped())}) or a YAML file."
 
@@ -26,7 +26,7 @@ def main() -> None:
 
     \b
     Start with:   tinycl demo
-    Then:         tinycl compile NETWORK.yaml -o net.tcl && tinycl simulate net.tcl --steps 100
+    Then:         tinycl compile MODEL.onnx -o net.tcl && tinycl simulate net.tcl --steps 100
     """
 
 
@@ -86,28 +86,45 @@ def _show_demo(result: dict) -> None:
 
 
 @main.command("compile")
-@click.argument("network", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.option("--chip", default="paper", show_default=True, help=_CHIP_HELP)
-@click.option("--train/--infer", default=True, show_default=True, help="A training step too, or inference alone.")
+@click.option("--train", is_flag=True, help="A training step too; adds the loss that the network lacks.")
+@click.option("--loss", type=click.Choice(list(LOSS_OPTIONS)), help="The loss to add.  [default: cross-entropy]")
 @click.option("--learning-rate", default=2.0**-6, show_default=True, help="A power of two from 2**-24 to 1.")
-@click.option("--parameters", type=click.Path(path_type=Path), help=".npz of float arrays; random ones without it.")
-@click.option("--data", type=click.Path(path_type=Path), help=".npz of samples and labels to calibrate on.")
-@click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Of parameters and rounding.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The program file.")
+@click.option("--momentum", default=0.0, show_default=True, help="As PyTorch's SGD has it.")
+@click.option("--weight-decay", default=0.0, show_default=True, help="As PyTorch's SGD has it.")
+@click.option(
+    "--micro-batch", default=1, show_default=True, help="Samples whose gradients are summed before an update."
+)
+@click.option("--batch-norm", type=click.Choice(["folded", "frozen"]), help="[default: folded; frozen with --train]")
+@click.option("--skip", is_flag=True, help="Leave out what costs no cycle where values are zero.")
+@click.option("--mapping", type=click.Path(path_type=Path), help="YAML of choices forced on layers.")
+@click.option("--parameters", type=click.Path(path_type=Path), help=".npz of float arrays in place of the model's.")
+@click.option(
+    "--calibration", type=click.Path(path_type=Path), help=".npz of samples and labels; made ones without it."
+)
+@click.option("--check", default=0, type=click.IntRange(0, 10_000), help="Samples to run and compare with float64.")
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Of parameters, samples, rounding.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The program file to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (docs/report.md).")
 @one_line
 def compile_command(
-    network: Path,
+    model: str,
     chip: str,
-    train: bool,
-    learning_rate: float,
+    loss: str | None,
     parameters: Path | None,
-    data: Path | None,
-    seed: int,
-    output: Path,
+    calibration: Path | None,
+    mapping: Path | None,
+    check: int,
+    output: Path | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
-    """Compile NETWORK, a YAML description, to a program file, and report cycles, utilisation and traffic.
+    """Compile MODEL to a program file, and report cycles, what limits them, traffic and formats.
+
+    \b
+    MODEL is an ONNX file, a YAML description, or a shipped network:
+    digits, reference, resnet8, and with PyTorch ds_cnn, mobilenet, autoencoder.
 
     \b
     name: small
@@ -118,36 +135,27 @@ def compile_command(
       - dense: {outputs: 10}
       - softmax_cross_entropy
     """
-    from compiler import Calibration, Options, compile_network
-    from compiler.description import load_network
-    from tinycl.arrays import load_arrays
+    from compiler import Options
+    from tinycl.compilation import Request, compile_model
 
-    net, target = load_network(network), Chip.load(chip)
-    if prod(net.input_shape) > max(target.feature_words * target.lanes, 1):
-        raise InputError(f"input of {net.name}: {net.input_shape} must fit the feature memory of chip {target.name}")
-    given = load_arrays(parameters) if parameters else net.initial(seed)
-    samples = load_arrays(data) if data else _made_samples(net.input_shape, seed)
-    if not {"samples", "labels"} <= samples.keys():
-        raise InputError(f"{data}: must hold arrays named samples and labels")
-    calibration = Calibration(samples["samples"], samples["labels"], min(len(samples["labels"]), 1000) if train else 0)
-    options = Options(train=train, learning_rate=learning_rate, seed=seed)
-    build = compile_network(net, target, given, calibration, options)
-    assert build.program and build.reports
-    build.program.save(output)
-    if not data:
-        err.print("no --data: formats were calibrated on made, uniform samples, all of class 0")
+    options["batch_norm"] = options["batch_norm"] or ""
+    if loss and not options["train"]:
+        raise InputError("--loss must come with --train")
+    request = Request(model, chip, Options(**options), loss, parameters, calibration, mapping, check)
+    compiled = compile_model(request)
+    assert compiled.build.program and compiled.build.reports
+    if output:
+        compiled.build.program.save(output)
+    for note in compiled.notes:
+        err.print(note, highlight=False)
+    reports = compiled.build.reports
     if as_json:
-        click.echo(json.dumps({name: item.model_dump() for name, item in build.reports.items()}, indent=1))
+        click.echo(json.dumps({name: item.model_dump() for name, item in reports.items()}, indent=1))
         return
-    for item in build.reports.values():
-        out.print(report_table(item))
-        out.print(traffic_table(item))
-    out.print(f"wrote {output}")
-
-
-def _made_samples(shape: tuple[int, ...], seed: int) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return {"samples": rng.uniform(0, 1, (64, *shape)), "labels": np.zeros(64, np.int64)}
+    for table in tables(list(reports.values())):
+        out.print(table)
+    if output:
+        out.print(f"wrote {output}")
 
 
 @main.command()

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 
 from arch.chip import Chip
 from compiler import Build, Options, compile_network
 from compiler.mapping import load_mapping
+from compiler.network import Network
+from compiler.nodes import INPUT, NetworkError
 from compiler.pipeline import PASSES
 from tinycl.calibrating import samples_for
 from tinycl.checking import check
 from tinycl.late_progress import late_progress
 from tinycl.models import add_loss, load_model
+
+MOST_NOTES = 3
+"""Notes of what the compiler changed in a network that are shown."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +48,13 @@ def compile_model(request: Request) -> Compiled:
     options = request.options
     chip = Chip.load(request.chip)
     if request.mapping:
-        options = options.replace(mapping=load_mapping(request.mapping))
+        options = replace(options, mapping=load_mapping(request.mapping))
     with late_progress() as bar:
         task = bar.add_task("model", total=len(PASSES) + 1 + request.check)
         model = load_model(request.model, request.parameters, options.seed)
         if options.train:
             add_loss(model.network, request.loss)
+        _check_sizes(model.network, chip)
         samples = samples_for(model.network, options.train, request.calibration, options.seed)
 
         def watch(name: str) -> None:
@@ -57,4 +64,18 @@ def compile_model(request: Request) -> Compiled:
         if request.check:
             check(build, request.check, lambda: watch("check"))
     assert build.graph
-    return Compiled(build, [note for note in (*model.notes, samples.note, *build.graph.notes) if note])
+    notes = build.graph.notes
+    shown = [*model.notes, samples.note, *notes[:MOST_NOTES]]
+    if len(notes) > MOST_NOTES:
+        shown.append(f"and {len(notes) - MOST_NOTES} more changes of this kind")
+    return Compiled(build, [note for note in shown if note])
+
+
+def _check_sizes(network: Network, chip: Chip) -> None:
+    """Refuse a network with a value that no memory of the chip holds, before anything of its size is made."""
+    most = chip.lanes * max(chip.feature_words, chip.gradient_words, chip.external_words)
+    for name, shape in network.values.items():
+        if prod(shape) > most:
+            where = f"input of {network.name}" if name == INPUT else name
+            way = "enlarge its memories" if chip.external_memory else "give it an external_memory"
+            raise NetworkError(f"{where}: {list(shape)} must fit a memory of chip {chip.name}, {most} elements; {way}")

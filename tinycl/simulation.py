@@ -62,15 +62,45 @@ def _inputs(program: Program, entry: str, data: Path | None) -> dict[str, np.nda
     if "input" not in program.inputs or "logits" not in program.outputs:
         raise InputError("a program to simulate needs an input named input and an output named logits")
     shape = program.inputs["input"].shape
-    classes = program.outputs["logits"].shape[0]
     outer = (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape
     if data is None:
         rng = np.random.default_rng(0)
-        return chip_inputs(program, rng.uniform(0, 1, (16, *outer)), rng.integers(0, classes, 16))
+        return chip_inputs(program, rng.uniform(0, 1, (16, *outer)), _made_labels(program, rng))
     arrays = load_arrays(data)
     samples, labels = arrays.get("samples"), arrays.get("labels")
     if samples is None or samples.shape[1:] != outer or not len(samples):
         raise InputError(f"{data}: samples must have shape [n, {list(outer)}]")
-    if labels is None or not valid_labels(labels, len(samples), classes):
-        raise InputError(f"{data}: labels must be {len(samples)} integers from 0 to {classes - 1}")
-    return chip_inputs(program, samples, labels)
+    if "label" not in program.inputs:
+        return chip_inputs(program, samples)
+    return chip_inputs(program, samples, _checked_labels(program, labels, len(samples), data))
+
+
+def _targets(program: Program) -> tuple[int, ...] | None:
+    """The shape of what a loss compares with, channels first, if that is no class."""
+    label, logits = program.inputs["label"].shape, program.outputs["logits"].shape
+    if label != logits:
+        return None
+    return (label[2], *label[:2]) if len(label) == 3 else label
+
+
+def _made_labels(program: Program, rng: np.random.Generator) -> np.ndarray | None:
+    if "label" not in program.inputs:
+        return None
+    targets = _targets(program)
+    return (
+        rng.integers(0, program.outputs["logits"].shape[0], 16)
+        if targets is None
+        else rng.uniform(0, 1, (16, *targets))
+    )
+
+
+def _checked_labels(program: Program, labels: np.ndarray | None, count: int, data: Path) -> np.ndarray:
+    targets = _targets(program)
+    if targets is not None:
+        if labels is None or labels.shape != (count, *targets):
+            raise InputError(f"{data}: labels must be {count} targets of shape {list(targets)}")
+        return labels
+    classes = program.outputs["logits"].shape[0]
+    if labels is None or not valid_labels(labels, count, classes):
+        raise InputError(f"{data}: labels must be {count} integers from 0 to {classes - 1}")
+    return labels

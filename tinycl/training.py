@@ -60,8 +60,8 @@ class Trained:
 def chip_inputs(program: Program, samples: np.ndarray, labels: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """The program's inputs as integers: `samples` float [n, C, H, W] or [n, N] in the input's format, and labels.
 
-    Labels are classes [n], or, where the loss compares with a vector, float [n, N]. Returns arrays [n, *region shape]:
-    maps are [n, H, W, C], classes [n, 1].
+    Labels are classes [n], or, where the loss compares with a result, float of its shape. Returns arrays
+    [n, *region shape]: maps are [n, H, W, C], classes [n, 1].
     """
     region = program.inputs["input"]
     values = np.moveaxis(samples, 1, -1) if samples.ndim == 4 else samples
@@ -69,6 +69,7 @@ def chip_inputs(program: Program, samples: np.ndarray, labels: np.ndarray | None
     if "label" in program.inputs:
         target = program.inputs["label"]
         given = np.zeros((len(samples), *target.shape)) if labels is None else np.asarray(labels)
+        given = np.moveaxis(given, 1, -1) if given.ndim == 4 else given
         inputs["label"] = quantised(given.reshape(-1, *target.shape), target.fraction, program.chip, "label")
     return inputs
 

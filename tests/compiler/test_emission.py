@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import apytypes
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from arch.chip import Chip
 from arch.isa import Rounding, Space
+from compiler.averages import parts, spread
 from compiler.graph import Operation, Operator, Role
 from compiler.nodes import NetworkError
 from tests.compiler.emission_bench import Bench
@@ -162,6 +165,54 @@ def test_convolution_and_its_gradients(case):
     tensors = {"dy": (y_shape, Role.GRADIENT), "b": ((case["outputs"],), Role.BIAS)}
     found, _ = Bench(chip, op, tensors, shift + 1, rounding).run({"b": bias, "dy": dy}, fractions, {"dy": G})
     assert np.array_equal(found, rounded(bias * 2.0**shift - dy.sum((1, 2)), chip, shift, rounding))
+
+
+PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(st.integers(1, 5), st.integers(1, 4)), PAIRS, PAIRS, st.integers(1, 20), st.data())
+def test_strides_and_dilations_that_differ(kernel, stride, dilation, channels, data):
+    pads = tuple(data.draw(st.integers(0, k - 1)) for k in kernel)
+    size = tuple(data.draw(st.integers((k - 1) * d + 1, 14)) for k, d in zip(kernel, dilation, strict=True))
+    depthwise, outputs = data.draw(st.booleans()), data.draw(st.integers(1, 12))
+    chip, rng = CHIPS[0], np.random.default_rng(channels)
+    outputs, groups = (channels, channels) if depthwise else (outputs, 1)
+    x, w = integers(rng, (channels, *size)), integers(rng, (outputs, channels // groups, *kernel))
+    expected = functional.conv2d(tensor(x[None]), tensor(w), None, stride, pads, dilation, groups)[0]
+    attributes = {"kernel": kernel, "stride": stride, "pads": pads, "dilation": dilation, "groups": groups}
+    op = Operation(Operator.CONV, "layer", "forward", ("x",), "y", weight="w", **attributes)
+    roles = {"x": (x.shape, Role.ACTIVATION), "w": (w.shape, Role.WEIGHT), "y": (expected.shape, Role.ACTIVATION)}
+    fractions = {"x": 2, "w": 3, "y": 5 - SHIFT}
+    found, _ = Bench(chip, op, roles).run({"x": x, "w": w}, fractions, {"x": F, "y": F})
+    assert np.array_equal(found, rounded(expected, chip))
+    pads = tuple(min(pad, k // 2) for pad, k in zip(pads, kernel, strict=True))
+    expected = functional.max_pool2d(tensor(x[None]), kernel, stride, pads)[0]
+    op = Operation(Operator.MAX_POOL, "pool", "forward", ("x",), "y", kernel=kernel, stride=stride, pads=pads)
+    roles = {"x": (x.shape, Role.ACTIVATION), "y": (expected.shape, Role.ACTIVATION)}
+    found, _ = Bench(chip, op, roles).run({"x": x}, {"x": 2, "y": 2}, {"x": F, "y": F})
+    assert np.array_equal(found, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(st.integers(1, 5), st.integers(1, 5)), PAIRS, st.integers(1, 20), st.data())
+def test_averages_of_what_is_in_the_map(kernel, stride, channels, data):
+    pads = tuple(data.draw(st.integers(0, k // 2)) for k in kernel)
+    size = tuple(data.draw(st.integers(k, 14)) for k in kernel)
+    chip, rng = CHIPS[0], np.random.default_rng(channels)
+    x = integers(rng, (channels, *size))
+    average = functional.avg_pool2d(tensor(x[None]), kernel, stride, pads, False, False)[0]
+    op = Operation(Operator.AVERAGE_POOL, "a", "forward", ("x",), "y", kernel=kernel, stride=stride, pads=pads)
+    counts = np.array([inside for _, inside in parts(op, x.shape, tuple(average.shape))])
+    shares = np.floor(2.0**14 / counts + 0.5) / 2**14
+    sums = functional.avg_pool2d(tensor(x[None]), kernel, stride, pads, False, True, 1)[0]
+    exact = np.asarray(sums) * spread(op, x.shape, tuple(average.shape), shares)
+    np.testing.assert_allclose(exact, average, atol=0.01)
+    op = replace(op, factors=("f",))
+    roles = {"x": (x.shape, Role.ACTIVATION), "y": (average.shape, Role.ACTIVATION)}
+    roles |= {"f": (counts.shape, Role.CONSTANT)}
+    found, _ = Bench(chip, op, roles).run({"x": x}, {"x": 0, "y": 4, "f": 14}, {"x": F, "y": F}, {"f": shares})
+    assert np.array_equal(found, rounded(exact * 2**14, chip, 10))
 
 
 @st.composite

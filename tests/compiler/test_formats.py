@@ -259,8 +259,8 @@ def test_decided_formats_stay_or_are_refused():
 
 
 def test_a_decay_that_vanishes_is_refused():
-    with pytest.raises(NetworkError, match=r"weight: its factor -6.25e-09 of .*weight vanishes"):
-        prepared(network(), Optimiser(2.0**-4, 0.0, 1e-7))
+    with pytest.raises(NetworkError, match=r"gradient: its factor 1e-12 of .*weight vanishes"):
+        prepared(network(), Optimiser(2.0**-4, 0.0, 1e-12))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -38,7 +40,7 @@ def tall() -> Network:
     return net.relu().dense(3).softmax_cross_entropy()
 
 
-def built(net: Network, train: bool, walk: bool):
+def built(net: Network, train: bool, walk: bool) -> Any:
     """Compiled, as the compiler likes it or with the first convolution over the map itself."""
     rng = np.random.default_rng(3)
     few = Calibration(rng.uniform(-1, 1, (3, *net.input_shape)), rng.integers(0, 3, 3), 3)

@@ -27,7 +27,13 @@ def build():
 
 
 def test_it_stops_after_any_pass(build):
-    made = {"lowering": "graph", "patches": "graph", "differentiation": "graph", "kernels": "kernels", "calibration": "largest"}
+    made = {
+        "lowering": "graph",
+        "patches": "graph",
+        "differentiation": "graph",
+        "kernels": "kernels",
+        "calibration": "largest",
+    }
     made |= {"formats": "fractions", "residency": "plan", "emission": "program", "report": "reports"}
     done = set()
     for name in PASSES:

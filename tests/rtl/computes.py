@@ -133,7 +133,7 @@ class Draw:
         f |= {name: self.below(4) for name in ("tap", "tap_row", "tap_column", "tap_outer")}
         last = f["tap"] + (rows - 1) * f["tap_row"] + (columns - 1) * f["tap_column"]
         if last + (f["outer"] - 1) * f["tap_outer"] >= self.chip.taps:
-            f |= {name: 0 for name in ("tap", "tap_row", "tap_outer")}
+            f |= dict.fromkeys(("tap", "tap_row", "tap_outer"), 0)
             f["tap_column"] = int(columns <= self.chip.taps)
 
     def _scatter(self, f: dict[str, Any]) -> None:
@@ -251,7 +251,8 @@ class Draw:
         if source and space == f["source_space"] and f["target"] < source.stop and source.start < f["target"] + span:
             raise Misfit
         if masked:
-            f |= {"mask": 1, "mask_space": Space(1 - space), "mask_pitch": self.below(7 * f["width"] + 3), "mask_outer": self.below(40)}
+            f |= {"mask": 1, "mask_space": Space(1 - space)}
+            f |= {"mask_pitch": self.below(7 * f["width"] + 3), "mask_outer": self.below(40)}
             span = (f["outer"] - 1) * f["mask_outer"] + rows * f["mask_pitch"] + columns + 1
             f["mask_source"] = self._within(f["mask_space"], span)
 
@@ -261,7 +262,9 @@ class Draw:
         if self._writes_rows():
             f["base"] = Base.ROW
             in_place = f["target_row"] == (f["row"] + (f["iterations"] - 1) * f.get("row_inner", 0)) % (1 << 16)
-            if (self.mode.emission == Emission.ROW and not in_place) or (self.mode.emission == Emission.END and self.chance(4)):
+            if (self.mode.emission == Emission.ROW and not in_place) or (
+                self.mode.emission == Emission.END and self.chance(4)
+            ):
                 f["base"] = Base.NONE
         else:
             f["base"] = Base(self.below(2))
@@ -292,8 +295,8 @@ def loads_for(compute: Compute, chip: Chip, rng: np.random.Generator) -> list[In
     if compute.stationary == Stationary.KERNEL or compute.moving == Moving.KERNEL:
         transpose = below(2)
         count = 1 + below(min(chip.kernel_registers, chip.lanes) if transpose else chip.kernel_registers)
-        rows = {"row": below(chip.weight_rows - count + 1), "count": count}
-        found.append(Load(destination=Destination.KERNEL, transpose=transpose, rotate=below(2), **rows))
+        row, rotate = below(chip.weight_rows - count + 1), below(2)
+        found.append(Load(destination=Destination.KERNEL, transpose=transpose, rotate=rotate, row=row, count=count))
     if compute.base == Base.BIAS:
         found.append(Load(destination=Destination.BIAS, row=below(chip.weight_rows)))
     return found

@@ -185,11 +185,11 @@ class Reference:
                 h, w = self._coordinate(place, ky, kx)
                 if not self._inside((h, w)):
                     continue
-            elif c.moving == Moving.KERNEL and not (h < c.source_height and w < c.source_width):
+            elif c.moving == Moving.KERNEL and not self._inside((h, w)):
                 continue
             elif c.stationary != Stationary.PIXEL and not (c.skip and c.mask):
-                continue
-            elif c.moving == Moving.ONE:
+                break
+            if c.moving == Moving.ONE:
                 w += kx * c.pixel_plane
             pixels[t] = memory[first + h * c.pixel_pitch + w]
         return pixels

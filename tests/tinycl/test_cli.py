@@ -33,7 +33,7 @@ def network(tmp_path):
 @pytest.fixture
 def program(network, tmp_path):
     path = tmp_path / "net.tcl"
-    result = call("compile", network, "-o", path)
+    result = call("compile", network, "--train", "-o", path)
     assert result.exit_code == 0, result.output
     return path
 
@@ -45,7 +45,7 @@ def test_help_names_every_command():
 
 
 def test_compile_reports_and_simulate_agrees(network, program, tmp_path):
-    result = call("compile", network, "-o", tmp_path / "again.tcl", "--json")
+    result = call("compile", network, "--train", "--json")
     report = json.loads(result.stdout)
     assert set(report) == {"infer", "train"}
     fast = json.loads(call("simulate", program, "--entry", "train", "--steps", 3, "--json").stdout)
@@ -70,13 +70,15 @@ def _write(path, text):
     ("change", "words"),
     [
         (lambda n, t: ("compile", t / "none.yaml"), ["none.yaml", "No such file"]),
-        (lambda n, t: ("compile", _write(t / "a.yaml", NETWORK.replace("4", "9"))), ["conv1", "lanes"]),
+        (lambda n, t: ("compile", _write(t / "a.yaml", NETWORK.replace("4", "0"))), ["conv1", "filters", "not 0"]),
         (lambda n, t: ("compile", _write(t / "a.yaml", NETWORK.replace("conv:", "pool:"))), ["layers"]),
         (lambda n, t: ("compile", n, "--chip", "none"), ["none", "paper"]),
         (lambda n, t: ("compile", n, "--chip", _write(t / "c.yaml", "lanes: 0")), ["lanes", "taps"]),
-        (lambda n, t: ("compile", n, "--learning-rate", 0.1), ["learning_rate", "power of two"]),
+        (lambda n, t: ("compile", n, "--train", "--learning-rate", 0.1), ["learning_rate", "power of two"]),
         (lambda n, t: ("compile", n, "--parameters", n), ["npz"]),
-        (lambda n, t: ("compile", n, "--data", t / "no.npz"), ["no.npz", "No such file"]),
+        (lambda n, t: ("compile", n, "--mapping", _write(t / "m.yaml", "conv1: {walk: 3}")), ["conv1.walk", "window"]),
+        (lambda n, t: ("compile", n, "--mapping", _write(t / "m.yaml", "conv9: {}")), ["conv9", "conv1, dense1"]),
+        (lambda n, t: ("compile", n, "--calibration", t / "no.npz"), ["no.npz", "No such file"]),
     ],
 )
 def test_bad_input_to_compile(network, tmp_path, change, words):
@@ -114,6 +116,25 @@ def test_labels_must_be_classes(program, tmp_path):
         _refused(call("simulate", program, "--data", path), ["labels must be 4 integers from 0 to 2"])
 
 
+def test_a_mean_squared_error_is_simulated_on_targets(tmp_path):
+    network = _write(tmp_path / "net.yaml", "name: n\ninput: [6]\nlayers:\n  - dense: {outputs: 4}\n")
+    program, path = tmp_path / "net.tcl", tmp_path / "d.npz"
+    assert call("compile", network, "--train", "--loss", "mse", "-o", program).exit_code == 0
+    assert call("simulate", program, "--entry", "train", "--steps", 3).exit_code == 0
+    np.savez(path, samples=np.zeros((5, 6)), labels=np.ones((5, 4)))
+    result = call("simulate", program, "--entry", "train", "--steps", 5, "--data", path, "--json")
+    assert json.loads(result.stdout)["steps"] == 5
+    np.savez(path, samples=np.zeros((5, 6)), labels=np.ones((5, 3)))
+    _refused(call("simulate", program, "--data", path), ["5 targets of shape [4]"])
+
+
+def test_inference_needs_no_labels(network, tmp_path):
+    program, path = tmp_path / "net.tcl", tmp_path / "d.npz"
+    assert call("compile", network, "-o", program).exit_code == 0
+    np.savez(path, samples=np.zeros((2, 1, 6, 6)))
+    assert call("simulate", program, "--steps", 2, "--data", path).exit_code == 0
+
+
 def test_unwritable_outputs_are_refused(network, program, tmp_path):
     (tmp_path / "dir").mkdir()
     for command in (("compile", network), ("rtl", "--chip", "tiny"), ("simulate", program)):
@@ -123,7 +144,9 @@ def test_unwritable_outputs_are_refused(network, program, tmp_path):
 
 def test_sizes_that_cannot_fit_are_refused_unallocated(tmp_path):
     path = _write(tmp_path / "a.yaml", NETWORK.replace("[1, 6, 6]", "[1023, 1023, 1023]"))
-    _refused(call("compile", path, "-o", tmp_path / "x.tcl"), ["input of small", "feature memory"])
+    _refused(call("compile", path, "-o", tmp_path / "x.tcl"), ["input of small", "268435456 elements"])
+    large = _write(tmp_path / "a.yaml", NETWORK.replace("[1, 6, 6]", "[1023, 500, 500]"))
+    _refused(call("compile", large, "--chip", "wide", "-o", tmp_path / "x.tcl"), ["wide", "external_memory"])
 
 
 def test_rtl_is_written_whole(tmp_path):
