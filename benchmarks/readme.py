@@ -1,10 +1,13 @@
 """Run the demo and every benchmark, and write their results into README.md between its markers.
 
-python benchmarks/readme.py
+    python benchmarks/readme.py [measured] [networks] [demo]
+
+Without arguments all sections; `networks` takes about ten minutes on a quiet machine, the others three.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shutil
@@ -17,14 +20,53 @@ README = ROOT / "README.md"
 
 
 def main() -> None:
-    print("accuracy, cycles, agreement, speed, demo: some minutes", file=sys.stderr)
-    accuracy, cycles = _json("accuracy"), _json("cycles")
-    raster, agreement = _json("cycles", "--traversal", "raster"), _json("agreement")
-    table = _table(accuracy, cycles, raster, agreement, _json("speed"), _json("lockstep"))
-    text = _between(README.read_text(), "measured", table)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
+    for name in parser.parse_args().sections or SECTIONS:
+        print(f"{name} ...", file=sys.stderr)
+        README.write_text(_between(README.read_text(), name, SECTIONS[name]()))
+
+
+def _measured() -> str:
+    raster = _json("cycles", "--traversal", "raster")
+    accuracy, cycles, agreement = _json("accuracy"), _json("cycles"), _json("agreement")
+    return _table(accuracy, cycles, raster, agreement, _json("speed"), _json("lockstep"))
+
+
+def _demo() -> str:
     demo = subprocess.run([_tool(), "demo"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     shutil.copy(ROOT / "build/demo/demo.png", ROOT / "docs/demo.png")
-    README.write_text(_between(text, "demo", f"```\n{demo.strip()}\n```"))
+    return f"```\n{demo.strip()}\n```"
+
+
+def _networks() -> str:
+    """MLPerf Tiny's networks, zeros left out, ResNet-8 learning."""
+    tiny, zeros = _json("mlperf", "--rtl"), _json("skipping")
+    learnt = _json("accuracy", "--network", "resnet8", "--seeds", "3")
+    lines = [
+        "| network, entry | MAC | cycles | multipliers at work | DMA at work | differences | on RTL too |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, item in tiny.items():
+        at_work = f"{item['utilisation_percent']} % | {100 * item['dma_cycles'] / item['cycles']:.0f} %"
+        on_rtl = "yes" if item["on_rtl"] else ""
+        numbers = f"{item['macs']:,} | {item['cycles']:,} | {at_work} | {len(item['differences'])} | {on_rtl}"
+        lines.append(f"| {name} | {numbers} |")
+    after = zeros["trained"]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "| measure | value | command |",
+            "|---|---|---|",
+            f"| reference step, zeros left out: dense; half zeros | {zeros['dense_cycles']:,}; "
+            f"{zeros['half_zeros_cycles']:,} cycles | `python benchmarks/skipping.py` |",
+            f"| the same trained on digits of 3 × 32 × 32 | {after['mean_cycles']:,} cycles on average, "
+            f"accuracy {after['accuracy_percent']} % | `python benchmarks/skipping.py` |",
+            f"| ResNet-8 trained on chip on the same digits | {learnt['chip_percent']:.2f} % (float64 twin "
+            f"{learnt['float64_percent']:.2f} %, 3 seeds) | `python benchmarks/accuracy.py --network resnet8 --seeds 3` |",
+        ]
+    )
 
 
 def _tool() -> str:
@@ -90,6 +132,10 @@ def _table(accuracy: dict, cycles: dict, raster: dict, agreement: dict, speed: d
 
 def _words(cycles: dict) -> str:
     return " / ".join(f"{n:,}" for n in sorted({row["window_words"] for row in cycles["paper"]["rows"]} - {0}))
+
+
+SECTIONS = {"measured": _measured, "networks": _networks, "demo": _demo}
+"""What stands between a marker of this name and its end."""
 
 
 if __name__ == "__main__":
