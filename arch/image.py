@@ -15,7 +15,7 @@ MEMORIES = ("feature", "gradient", "weight", "random", "external")
 """The arrays of an image."""
 ON_CHIP = MEMORIES[:3]
 """Those that hold words on the chip."""
-LARGEST_EXTERNAL = 1 << 28
+LARGEST_EXTERNAL = 1 << 30
 """Bytes of the external memory that an image holds at most."""
 
 

@@ -64,7 +64,8 @@ def _networks() -> str:
             f"| the same trained on digits of 3 × 32 × 32 | {after['mean_cycles']:,} cycles on average, "
             f"accuracy {after['accuracy_percent']} % | `python benchmarks/skipping.py` |",
             f"| ResNet-8 trained on chip on the same digits | {learnt['chip_percent']:.2f} % (float64 twin "
-            f"{learnt['float64_percent']:.2f} %, 3 seeds) | `python benchmarks/accuracy.py --network resnet8 --seeds 3` |",
+            f"{learnt['float64_percent']:.2f} %, 3 seeds) "
+            "| `python benchmarks/accuracy.py --network resnet8 --seeds 3` |",
         ]
     )
 

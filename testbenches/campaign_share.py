@@ -14,7 +14,7 @@ import numpy as np
 
 from arch.chip import Chip
 from arch.files import write_whole
-from arch.isa import ENGINE_OF, ENGINES, Engine, Halt, Instruction, executed
+from arch.isa import ENGINE_OF, ENGINES, MODES, Engine, Halt, Instruction, executed
 from arch.program import Entry, Program
 from sim.fast import FastMachine
 from sim.result import Result
@@ -23,7 +23,7 @@ from testbenches.code_coverage import CodeCoverage, read_points
 from testbenches.code_exclusions import exclusions
 from testbenches.corners import CORNERS, corner_program
 from testbenches.coverage import SCENARIOS, Coverage
-from testbenches.generate import random_instruction, random_program
+from testbenches.generate import KINDS, LOADS, existing, random_instruction, random_program
 from testbenches.lockstep import LockStep, Outcome, Scenario
 
 _CANDIDATES = 4
@@ -76,22 +76,25 @@ class Tally:
 def run_share(share: Share) -> Tally:
     """Run a share, until its end, its first difference, or another's."""
     begun = time.monotonic()
-    lockstep = LockStep(share.chip, coverage=share.code, quick=share.code)  # counters take g++ long to optimise
-    tally = Tally(share.number, share.chip.name, build_seconds=time.monotonic() - begun)
-    begun = time.monotonic()
+    tally = Tally(share.number, share.chip.name)
+    lockstep = None
     for number, program in _programs(share, tally):
+        if lockstep is None:
+            started = time.monotonic()
+            lockstep = LockStep(share.chip, coverage=share.code, quick=share.code)  # counters take g++ long to optimise
+            tally.build_seconds = time.monotonic() - started
         rng = np.random.default_rng([share.seed, share.number, number, 1])
         name = str(rng.choice(SCENARIOS, p=list(_ODDS.values())))
         tally.difference = _run(lockstep, share, tally, program, name, rng)
         if tally.difference or (share.folder / "stop").exists():
             break
-    if share.code:
+    if share.code and lockstep is not None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "coverage.dat")
             lockstep.write_coverage(path)
             points = read_points(path)
             tally.code = CodeCoverage.of(points, exclusions(share.chip, points.keys()))
-    tally.seconds = time.monotonic() - begun
+    tally.seconds = time.monotonic() - begun - tally.build_seconds
     return tally
 
 
@@ -124,7 +127,18 @@ def share_program(share: Share, number: int, reached: Coverage) -> Program:
 def _aimed_program(share: Share, number: int, reached: Coverage) -> Program:
     rng = np.random.default_rng([share.seed, share.number, number, 2])
     draw = partial(_guided, reached=reached, widest=6, candidates=3 * _CANDIDATES)
-    return random_program(share.chip, rng, int(rng.integers(3, 10)), draw=draw)
+    kinds = existing(_open_kinds(reached), share.chip)
+    if number % 2:
+        names = [name for name, corner in CORNERS.items() if set(corner.kinds) & set(kinds)]
+        return corner_program(share.chip, rng, str(rng.choice(names or list(CORNERS))), draw, kinds)
+    return random_program(share.chip, rng, int(rng.integers(3, 10)), draw=draw, kinds=kinds or KINDS)
+
+
+def _open_kinds(reached: Coverage) -> list[str]:
+    """The modes that holes name, and loads for them; of holes that name none, any kind."""
+    holes = reached.holes().values()
+    modes = {item for points in holes for point in points for item in point if item in MODES}
+    return [*sorted(modes), *LOADS] if modes else list(KINDS)
 
 
 def _led(program: Program, rng: np.random.Generator) -> Program:

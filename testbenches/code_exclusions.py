@@ -12,8 +12,10 @@ from arch.events import Event
 from arch.isa import ENGINES, EXECUTED, KINDS
 from testbenches.code_coverage import CodePoint
 
-COUNTED_BITS = 16
-"""Bits of a counter that are asked for: no program of the campaign takes 2^16 cycles."""
+COUNTED_BITS = 15
+"""Bits of a counter that are asked for: no program of the campaign takes 2^15 cycles."""
+_NEST_BITS = 11
+"""Bits of a nest's position: `testbenches.generate` draws none of 2^11 cycles."""
 _OUTSIDE = (Event.EXTERNAL_READS, Event.EXTERNAL_WRITES)
 _ABSENT = {
     "array": _OUTSIDE,
@@ -124,6 +126,8 @@ def _walks(chip: Chip) -> list[Bits]:
     reason = "a walk stays within its memory, an iteration below the mode's most"
     return [
         Bits("array", r"^(row|column|height|width|across_limit)(\$\d+)?$", words.bit_length(), reason),
+        Bits("nest", r"^(position|remaining)(\$\d+)?$", _NEST_BITS, "no nest of the campaign takes 2^11 cycles"),
+        Bits("array", r"^extra(\$\d+)?\[0\]$", 0, "the first word of an access lies at its beginning"),
         Bits("array", r"^iteration$", (chip.multipliers - 1).bit_length(), reason),
         Bits("vector", r"(^|\.)index(\$\d+)?$", chip.taps.bit_length(), "a LOSS has at most a word for every tap"),
         Bits("array", r"^(index|requested)(\$\d+)?$", max(chip.taps, chip.kernel_registers).bit_length(), reason),
@@ -135,7 +139,12 @@ def _counters(chip: Chip) -> list[Bits]:
     reason = f"no program of the campaign takes 2^{COUNTED_BITS} cycles"
     rules = [Bits("", r"^(counts|counts_\w+|trace__\w+__counts|cycles?|trace__cycle)(\[\d+\])?$", COUNTED_BITS, reason)]
     absent = "the engine does not have the event"
-    for name, event in ((name, event) for name, events in _ABSENT.items() for event in events):
+    room = chip.program_memory.instructions
+    rules.append(Bits("", r"counts(_\w+)?\[0\]$", room.bit_length(), "a run makes every instruction once at most"))
+    missing = dict(_ABSENT)
+    if chip.external_memory is None:
+        missing["dma"] = tuple(event for event in Event if event != Event.INSTRUCTIONS)
+    for name, event in ((name, event) for name, events in missing.items() for event in events):
         rules.append(Bits(f"counters_{name}", rf"^counts\[{event.value}\]$", 0, absent))
         rules.append(Bits("", rf"(counts_{name}|trace__{name}__counts)\[{event.value}\]$", 0, absent))
         rules.append(Bits(name, rf"^amounts(\$\d+)?\.{event.name}$", 0, absent))

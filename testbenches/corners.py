@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
 
 from arch.chip import Chip
-from arch.isa import MODES, SKIPPING, Compute, Instruction, Reduction, Rounding, Stationary, Traversal
+from arch.isa import MODES, SKIPPING, Base, Compute, Instruction, Reduction, Rounding, Stationary, Traversal
 from arch.nest_rules import most_iterations
 from arch.program import Program
 from arch.spans import source_spans
 from arch.timing import writes_rows
-from testbenches.generate import KINDS, LOADS, random_instruction, random_program
+from testbenches.generate import KINDS, LOADS, Draw, random_instruction, random_program
 from testbenches.images import IMAGES
 
 _DRAWS = 200
@@ -42,6 +42,7 @@ _GATHERS = tuple(name for name in _PIXELS if name != "pixelwise_bias")
 _GROUPED = (*(name for name in _WINDOWS if name != "convolution_bias"), *_GATHERS)
 _RELOADED = (*(name for name in _GROUPED if MODES[name].stationary == Stationary.KERNEL), "scatter")
 _MAXIMA = ("maximum", "maximum_index", "match")
+_UPDATES = tuple(name for name, mode in MODES.items() if writes_rows(Compute(**mode._asdict())))
 _FORWARD = ("convolution", "convolution_by_channel")
 
 
@@ -65,6 +66,11 @@ def _ties(nest: Compute, chip: Chip) -> bool:
     return 0 < nest.shift < 2 * chip.word_bits - 2 and nest.rounding in (Rounding.RND, Rounding.RND_CONV)
 
 
+def _updates(nest: Compute, chip: Chip) -> bool:
+    """Weights to which small updates add nothing, and which large ones carry beyond the word."""
+    return nest.base == Base.ROW and nest.shift > 1 and nest.shift <= nest.base_shift <= nest.shift + 4
+
+
 CORNERS: dict[str, Corner] = {
     "one place": Corner(nest=lambda nest, _: _words(nest) == 1),
     "one channel": Corner(_WINDOWS + LOADS, lambda nest, _: nest.iterations == 1),
@@ -83,6 +89,7 @@ CORNERS: dict[str, Corner] = {
     "inner steps": Corner(_PIXELS + LOADS, lambda nest, _: nest.kernel_height * nest.kernel_width > 1),
     "sums kept": Corner(_WINDOWS + _BLOCKS + _PIXELS + LOADS, chains=1),
     "equal maxima": Corner((*_MAXIMA, "load_kernel"), image="few values"),
+    "updates lost and too large": Corner(_UPDATES, _updates, "scales"),
     "little to do": Corner((*SKIPPING, *LOADS), lambda nest, _: nest.skip == 1, "sparse"),
     "nothing to do": Corner((*SKIPPING, *LOADS), lambda nest, _: nest.skip == 1, "zeros"),
     "engines back to back": Corner(("dense_bias", "load_vector", "loss"), length=12),
@@ -91,8 +98,13 @@ CORNERS: dict[str, Corner] = {
 """Every corner, by name."""
 
 
-def corner_program(chip: Chip, rng: np.random.Generator, name: str, draw=random_instruction) -> Program:
-    """A legal program of a corner of `CORNERS`; `draw` as in `random_program`."""
+def corner_program(
+    chip: Chip, rng: np.random.Generator, name: str, draw: Draw = random_instruction, kinds: Collection[str] = KINDS
+) -> Program:
+    """A legal program of a corner of `CORNERS`, of those of its instructions that are of `kinds`, if it has any.
+
+    `draw` is as in `random_program`.
+    """
     corner = CORNERS[name]
 
     def wanted(chip: Chip, rng: np.random.Generator, kind: str) -> Instruction:
@@ -105,5 +117,11 @@ def corner_program(chip: Chip, rng: np.random.Generator, name: str, draw=random_
 
     length = min(corner.length, chip.program_memory.instructions - 2)
     return random_program(
-        chip, rng, length, kinds=corner.kinds, draw=wanted, image=IMAGES[corner.image], chains=corner.chains
+        chip,
+        rng,
+        length,
+        kinds=[kind for kind in corner.kinds if kind in kinds] or corner.kinds,
+        draw=wanted,
+        image=IMAGES[corner.image],
+        chains=corner.chains,
     )

@@ -67,6 +67,15 @@ def _sparse(chip: Chip, rng: np.random.Generator, shape: tuple[int, ...]) -> np.
     return _some(chip, rng, shape) * (rng.integers(4, size=shape) == 0)
 
 
+def _scales(chip: Chip, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers of every size, zeros and extremes: some updates of weights are lost, others do not fit."""
+    small = rng.choice([-1, 1], shape) * (
+        rng.integers(1 << chip.word_bits - 1, size=shape) >> rng.integers(16, size=shape)
+    )
+    extreme = rng.choice([-chip.largest - 1, chip.largest], shape)
+    return np.where(rng.integers(5, size=shape) == 0, extreme, small)
+
+
 IMAGES: dict[str, Callable[[Chip, np.random.Generator], Image]] = {
     "mixed": random_image,
     "zeros": _filled(lambda chip, rng, shape: np.zeros(shape, np.int64)),
@@ -75,6 +84,7 @@ IMAGES: dict[str, Callable[[Chip, np.random.Generator], Image]] = {
     "extremes": _filled(lambda chip, rng, shape: rng.choice([-chip.largest - 1, chip.largest], shape)),
     "ties": _filled(_halves),
     "few values": _filled(_few),
+    "scales": _filled(_scales),
     "sparse": _filled(_sparse),
 }
 """What memories may hold, by name: each makes an image."""

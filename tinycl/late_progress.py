@@ -33,4 +33,5 @@ def late_progress() -> Iterator[Progress]:
         timer.cancel()
         with lock:
             over = True
-            bar.stop()
+            if bar.live.is_started:
+                bar.stop()

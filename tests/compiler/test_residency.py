@@ -220,7 +220,7 @@ def test_maps_are_moved_and_banded(net, feature):
     assert sum(run.operation.macs for run in runs) == sum(item.macs for item in graph.entries["infer"])
 
 
-@pytest.mark.parametrize("feature", [3800, 3400, 2800])
+@pytest.mark.parametrize("feature", [3400, 2800])
 @pytest.mark.parametrize("net", [plain, residual])
 @pytest.mark.parametrize(
     "optimiser", [Optimiser(), Optimiser(momentum=0.5, weight_decay=0.125), Optimiser(micro_batch=4)]

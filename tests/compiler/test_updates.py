@@ -67,6 +67,7 @@ def test_a_micro_batch_of_targets():
     twin = FloatTwin(differentiate(lower(net, net.initial(0), train=True), Optimiser(1.0, micro_batch=3)))
     twin.train(samples, targets, np.arange(3))
     for name, leaf in reference.parameters.items():
+        assert leaf.grad is not None
         expected = (leaf - leaf.grad).detach().numpy()
         np.testing.assert_allclose(twin.parameters[name], expected, rtol=1e-9, atol=1e-10, err_msg=name)
 

@@ -13,8 +13,8 @@ from amaranth.hdl import Module, Mux, ResetInserter, Signal
 
 import rtl.array_engine
 import rtl.counters
-import rtl.loader
 import rtl.sequencer
+import rtl.window_walk
 import rtl.writeback
 from arch.chip import Chip
 from arch.events import Event
@@ -49,7 +49,7 @@ def _planted(selected: Signal) -> Iterator[None]:
     def on(number: int):
         return selected == number
 
-    rounded, inside = rtl.writeback.rounded, rtl.loader.Loader._inside
+    rounded, inside = rtl.writeback.rounded, rtl.window_walk.WindowWalk._inside
     waiting, elaborate = rtl.sequencer.Sequencer._waiting, rtl.counters.Counters.elaborate
 
     def wrong_rounding(m, chip, value, *rest):
@@ -58,7 +58,7 @@ def _planted(selected: Signal) -> Iterator[None]:
         return (result + (on(ROUNDING) & result[-1])).as_signed()
 
     def wrong_padding(self, m):
-        """The first word of an access is read where it is padding too."""
+        """The first word of a window's access is read where it is padding too."""
         return inside(self, m) | on(PADDING)
 
     def wrong_waiting(self, m, takes, header):
@@ -75,7 +75,7 @@ def _planted(selected: Signal) -> Iterator[None]:
 
     with (
         patch.object(rtl.writeback, "rounded", wrong_rounding),
-        patch.object(rtl.loader.Loader, "_inside", wrong_padding),
+        patch.object(rtl.window_walk.WindowWalk, "_inside", wrong_padding),
         patch.object(rtl.sequencer.Sequencer, "_waiting", wrong_waiting),
         patch.object(rtl.counters.Counters, "elaborate", wrong_counter),
         # an abort leaves suppliers and nest as they are

@@ -10,7 +10,8 @@ import pytest
 import arch.timing
 import testbenches.memory_map
 from arch.chip import Chip
-from arch.isa import Compute, Engine, Instruction, Overflow, Rounding, encode, mode_of
+from arch.isa import Compute, Engine, Instruction, Moving, Overflow, Rounding, encode, mode_of
+from arch.timing import writes_rows
 from sim.stepping import SteppingMachine
 from testbenches.generate import random_program
 from testbenches.lockstep import Difference, LockStep, Scenario
@@ -71,7 +72,7 @@ def test_rtl_padding(lockstep):
     difference, instruction = found(lockstep, mutants.PADDING)
     check(difference, instruction)
     assert isinstance(instruction, Compute) and (instruction.pad_top or instruction.pad_left)
-    assert difference.mode.startswith("convolution")
+    assert instruction.moving == Moving.WINDOW
     assert difference.signal in ("counter FEATURE_READS", "counter GRADIENT_READS")
 
 
@@ -86,7 +87,7 @@ def test_rtl_counter(lockstep):
     difference, instruction = found(lockstep, mutants.COUNTER)
     check(difference, instruction)
     assert difference.signal == "counter SATURATIONS"
-    assert difference.mode.endswith(("weights", "weights_by_channel", "bias"))
+    assert isinstance(instruction, Compute) and writes_rows(instruction)
 
 
 def test_rtl_abort(lockstep):

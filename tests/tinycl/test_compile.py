@@ -226,6 +226,13 @@ def test_dense_layers_have_their_bandwidth_bound(tmp_path):
     assert f"{one_port.weight_port_cycles:,} weights" in shown
 
 
+def test_many_notes_are_a_few_lines():
+    result = call("resnet8")
+    assert result.exit_code == 0
+    assert "folded into the weights of conv" in result.stderr and "and 4 more changes of this kind" in result.stderr
+    assert len(result.stderr.splitlines()) == 6
+
+
 def test_models_that_are_none_are_refused(tmp_path):
     refused(["nothing.txt", ".onnx", "resnet8"], "nothing.txt")
     refused(["none.onnx", "No such file"], tmp_path / "none.onnx")
