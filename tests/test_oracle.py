@@ -269,7 +269,7 @@ def test_sums_of_maps(count, channels, vectors, per_channel, biased, seed):
     shape = (channels,) if vectors else (channels, *rng.integers(1, 9, 2))
     values = {f"x{i}": integers(rng, shape) for i in range(count)}
     factors = {f"f{i}": integers(rng, channels if per_channel else 1) / 8 for i in range(count)}
-    tensors: dict[str, tuple[tuple[int, ...], Role]] = {name: (shape, Role.ACTIVATION) for name in (*values, "y")}
+    tensors: dict[str, tuple[tuple[int, ...], Role]] = dict.fromkeys((*values, "y"), (shape, Role.ACTIVATION))
     tensors |= {name: (value.shape, Role.CONSTANT) for name, value in factors.items()}
     bias = integers(rng, channels)
     wide = (channels,) + (1,) * (len(shape) - 1)

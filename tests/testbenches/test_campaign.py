@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from arch.chip import Chip
-from arch.isa import ENGINES, EXECUTED, Compute
+from arch.isa import ENGINES, EXECUTED, MODES, Compute, Engine, mode_of
 from testbenches import campaign_share
 from testbenches.campaign import Plan, run_campaign
 from testbenches.campaign_page import page
@@ -16,7 +16,8 @@ from testbenches.campaign_share import Share, Tally, illegal_opcodes, replay, ru
 from testbenches.code_coverage import CodeCoverage, CodePoint, read_points
 from testbenches.code_exclusions import exclusions
 from testbenches.corners import CORNERS, corner_program
-from testbenches.coverage import Coverage
+from testbenches.coverage import REACHABLE, Coverage
+from testbenches.generate import KINDS, LOADS
 from testbenches.generate_chips import TAPS, random_chips
 
 TINY = Chip.load("tiny")
@@ -87,12 +88,41 @@ def test_corner_programs_are_of_their_corner(name: str):
     assert all(CORNERS[name].wants(nest, TINY) for nest in nests)
 
 
+def test_a_corner_s_kinds_can_be_fewer():
+    name, rng = "updates lost and too large", np.random.default_rng(2)
+    program = corner_program(TINY, rng, name, kinds=["rows", "convolution"])
+    assert {mode_of(nest) for nest in program.streams[Engine.ARRAY] if isinstance(nest, Compute)} == {"rows"}
+    assert CORNERS[name].image == "scales"
+    assert {0, TINY.largest, -TINY.largest - 1} < set(program.image.weight.flat)
+
+
+def test_holes_name_the_modes_that_are_drawn_for_them():
+    assert set(MODES) < set(campaign_share._open_kinds(Coverage()))
+    known = Coverage()
+    for group, points in REACHABLE.items():
+        known.hits[group].update(points)
+    assert set(campaign_share._open_kinds(known)) == set(KINDS)
+    del known.hits["mode, skip"]["dense_input", "some"]
+    assert set(campaign_share._open_kinds(known)) == {"dense_input", *LOADS}
+
+
+def test_the_dma_of_a_chip_without_external_memory_only_halts():
+    points = [
+        CodePoint("toggle", "tinycl.counters_dma", "TOP", 1, 1, f"counts__05b{event}__05d[{bit}]:0->1")
+        for event, bit in ((0, 0), (0, 14), (1, 0), (14, 0))
+    ]
+    counted = [exclusions(TINY.replace(external_memory=None), points)(point) is None for point in points]
+    assert counted == [True, False, False, False]
+    assert [exclusions(TINY, points)(point) is None for point in points] == [True, False, True, True]
+
+
 def test_random_chips_are_legal_and_varied():
     chips = random_chips(24, 1)
     assert [chip.taps for chip in chips[:4]] == list(TAPS)
     assert chips == random_chips(24, 1)
     assert {chip.row_beats == 1 for chip in chips} == {True, False}
     assert any(chip.taps % chip.weight_memory.banks for chip in chips)
+    assert {chip.external_beats for chip in chips if chip.external_memory} == {1, 2, 4, 8}
     assert {chip.traversal for chip in chips} == {"snake", "raster"}
     assert min(chip.lanes for chip in chips) == 1
     assert any(chip.accumulator_bits == max(16, chip.narrowest_accumulator) for chip in chips)
