@@ -12,7 +12,7 @@ import numpy as np
 
 from arch.chip import Chip
 from arch.layout import KernelRows, Kind, rows_of
-from compiler.graph import PARAMETER_GRADIENTS, Graph, Operation, Operator, Role, Tensor
+from compiler.graph import PARAMETER_GRADIENTS, Graph, Operation, Operator, Tensor
 from compiler.grouping import merged_groups
 from compiler.mapping import FREE, Mapping
 from compiler.nodes import NetworkError
@@ -328,8 +328,3 @@ class Kernels:
 def _depth(groups: int, taps: int) -> int:
     """The most groups of lanes that rows can hold side by side and that divide `groups`."""
     return max(d for d in range(1, taps + 1) if groups % d == 0)
-
-
-def is_row(tensor: Tensor) -> bool:
-    """Whether a tensor lies in the weight memory (factors lie in an operation's own rows)."""
-    return tensor.role in (Role.WEIGHT, Role.BIAS, Role.PARAMETER_GRADIENT, Role.STATE)

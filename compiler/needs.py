@@ -53,11 +53,3 @@ def outer_groups(operation: Operation, kernels: Kernels) -> int:
     if operation.operator == Operator.CONV_INPUT_GRADIENT and kernels.layout(operation.weight).kind == Kind.LANES:
         return kernels.layout(operation.weight).outer
     return 1
-
-
-def kernel_rows(operation: Operation, kernels: Kernels, first: int, groups: int) -> int:
-    """Weight rows of outer groups `first` ... first + groups - 1."""
-    rows = kernels.layout(operation.weight or operation.output)
-    if outer_groups(operation, kernels) == 1:
-        return rows.count
-    return rows.start(first + groups) - rows.start(first)

@@ -138,5 +138,3 @@ class Node:
 
 LOSSES = ("SoftmaxCrossEntropyLoss", "MeanSquaredError")
 """Operators that compare with the label and end a network."""
-EXTENT_KEEPING = ("Relu", "Clip", "LeakyRelu", "BatchNormalization", "Dropout", "LRN", "Softmax", "Identity")
-"""Operators whose result has the shape of their one input."""
