@@ -141,8 +141,13 @@ def _counters(chip: Chip) -> list[Bits]:
     absent = "the engine does not have the event"
     room = chip.program_memory.instructions
     rules.append(Bits("", r"counts(_\w+)?\[0\]$", room.bit_length(), "a run makes every instruction once at most"))
+    loss = room * max(4 * chip.taps + 40, chip.multipliers)  # a LOSS's cycles, or its values
+    rules.append(Bits("", r"(^|_)vector(__|\$)?counts\[\d+\]$|^counts_vector", loss.bit_length(), "a LOSS is short"))
+    rules.append(Bits("counters_vector", r"^counts\[\d+\]$", loss.bit_length(), "a LOSS is short"))
     missing = dict(_ABSENT)
     if chip.external_memory is None:
+        idle = "without an external memory the DMA moves nothing"
+        rules.append(Bits("feature|gradient|weight", r"^dma_", 0, idle))
         missing["dma"] = tuple(event for event in Event if event != Event.INSTRUCTIONS)
     for name, event in ((name, event) for name, events in missing.items() for event in events):
         rules.append(Bits(f"counters_{name}", rf"^counts\[{event.value}\]$", 0, absent))
