@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from arch.chip import Chip
 from arch.errors import InputError
-from arch.image import Image, quantised
+from arch.image import LARGEST_EXTERNAL, Image, quantised
 from arch.isa import ENGINES, Engine, Halt, Load, Transfer
 from arch.layout import Kind, Region, Store
 from arch.program import Entry, Program, ProgramError, Step
@@ -192,7 +192,7 @@ def test_no_more_external_words_are_made_than_there_are():
     with pytest.raises(InputError, match="external words must be 0 to 8192 on chip tiny, not 8193"):
         Image.blank(TINY, external_words=8193)
     huge = TINY.replace(external_memory={"bytes_per_cycle": 4, "latency_cycles": 1, "bytes": 1 << 36})
-    with pytest.raises(InputError, match=f"must be 0 to {(1 << 28) // 6} on chip"):
+    with pytest.raises(InputError, match=f"must be 0 to {LARGEST_EXTERNAL // 6} on chip"):
         Image.blank(huge, external_words=1 << 33)
     with pytest.raises(InputError, match="must be 0 to 0 on chip wide"):
         Image.blank(Chip.load("wide"), external_words=1)
