@@ -20,7 +20,7 @@ from tests.compiler.emission_bench import Bench
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle; install the extra `torch`")
 functional = torch.nn.functional
 SMALL = Chip.load("tiny").replace(accumulator_banks=3, weight_memory={"bytes": 1 << 15, "banks": 1, "pages": 2})
-CHIPS = [Chip.load("paper"), SMALL, Chip.load("wide")]
+CHIPS = [Chip.load("paper"), SMALL]
 SHIFT = 3
 WIDE_SHIFT = 14
 """For values that fill the word: most results then fit, some saturate."""
