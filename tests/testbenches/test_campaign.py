@@ -58,8 +58,9 @@ def test_holes_are_aimed_at(tmp_path: Path):
     known = run_share(Share(0, TINY, seed=4, programs=4, folder=tmp_path)).functional
     aimed = run_share(Share(0, TINY, seed=5, programs=6, known=known, folder=tmp_path))
     assert 0 < aimed.programs <= 6
+    before = known.percent
     known.merge(aimed.functional)
-    assert known.percent > 30
+    assert known.percent > before
 
 
 def test_a_campaign_s_page(tmp_path: Path):

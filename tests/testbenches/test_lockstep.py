@@ -67,7 +67,9 @@ def test_an_abort_may_come_in_any_cycle(lockstep):
 def test_an_illegal_instruction_ends_its_engine_alone(lockstep, engine):
     load = Load(destination=Destination.BIAS, row=2)
     loss = Loss(count=3, source=0, label=10, target=0)
-    program = two_engines([load, load, Halt()], [loss, loss, Halt()], [Transfer(), Transfer(count=9), Halt()])
+    beyond = CHIP.feature_words // 2  # a page that nothing else uses
+    moves = [Transfer(word=beyond), Transfer(word=beyond, count=9), Halt()]
+    program = two_engines([load, load, Halt()], [loss, loss, Halt()], moves)
     for opcode in illegal_opcodes(engine, CHIP):
         outcome = lockstep.run(program, scenario=Scenario(opcodes={(engine, 1): opcode}))
         assert outcome.difference is None, str(outcome.difference)
