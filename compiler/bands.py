@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 
+from arch.isa import Space
 from arch.layout import Store
 from compiler.chunks import Chunk, cut_weight, cuts, move_chunk
 from compiler.graph import Operation
@@ -40,14 +41,19 @@ class Bands(WorkingSet):
     def __init__(self, tensors: Tensors, entry: Sequence[Operation], first: int, count: int = 1):
         super().__init__(tensors, entry, first, count)
         self._known: dict[int, list[dict[str, Band]]] = {}
+        self.one_layer = count > 1 and len({operation.layer for operation in self.operations}) == 1
+        """Whether all are parts of one layer, each of whose maps several may read."""
 
     def possible(self, memory: Memory) -> bool:
-        """Whether bands exist, and all but the last map that is made are read by the next operation alone."""
+        """Whether bands exist, and all but the last map that is made are read by the next operation alone, or by parts
+        of the same layer."""
         if self.sums:
             return len(self.operations) == 1
         if not all(can_band(operation) for operation in self.operations):
             return False
         first = self.last + 1 - len(self.operations)
+        if self.one_layer:
+            return all(memory.uses[name][-1] <= self.last for name in self.inner)
         return all(
             memory.uses[name] == [first + k, first + k + 1] and name in self.operations[k + 1].inputs
             for k, name in enumerate(self.inner)
@@ -138,12 +144,15 @@ class Bands(WorkingSet):
             for buffer in names[self.weight]:
                 most = max(chunk.stop - chunk.start for chunk in self.chunks)
                 memory.place(buffer, Store.WEIGHT, most, {*self.locked, *names[self.weight]})
-        for name, some in names.items():
-            if name == self.weight:
+        holders = self._holders(places) if self.one_layer else {}
+        for name in names:
+            if name == self.weight or holders.get(name, name) != name:
                 continue
-            words = max(layouts[name].row_words(band[name][1]) for band in needed)
-            for buffer in some:
+            members = [name, *(other for other, holder in holders.items() if holder == name)]
+            words = max(layouts[member].row_words(band[member][1]) for member in members for band in needed)
+            for buffer in names[name]:
                 memory.place(buffer, STORES[places[name]], words, locked)
+        names |= {name: names[holder] for name, holder in holders.items()}
         for number, band in enumerate(needed):
             bases = {name: memory.base(some[number % len(some)]) for name, some in names.items()}
             for name in streamed:
@@ -159,10 +168,21 @@ class Bands(WorkingSet):
                 )
         if self.output in streamed:
             memory.valid.add(self.output)
-        for some in names.values():
-            for buffer in some:
-                memory.give(buffer)
+        for buffer in dict.fromkeys(buffer for some in names.values() for buffer in some):
+            memory.give(buffer)
         memory.cost += self._repeated(needed)
+
+    def _holders(self, places: Places) -> dict[str, str]:
+        """For each inner map the one whose buffer it takes over when nothing reads that one any more."""
+        last = {name: k for k, operation in enumerate(self.operations) for name in operation.reads}
+        holders: dict[str, str] = {}
+        free: dict[Space, list[str]] = {space: [] for space in Space}
+        for k, name in enumerate(self.inner):
+            for other in self.inner[:k]:
+                if last[other] == k - 1:
+                    free[places[other]].append(holders[other])
+            holders[name] = free[places[name]].pop() if free[places[name]] else name
+        return holders
 
     def _run(self, memory: Memory, operation: Operation, views: dict[str, MapView | RowView], last: bool) -> None:
         """A band of an operation, with all of its weight or chunk after chunk of it."""

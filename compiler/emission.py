@@ -9,6 +9,7 @@ from compiler import emission_backward as backward
 from compiler import emission_conv as forward
 from compiler import emission_dense as dense
 from compiler import emission_maps as maps
+from compiler import emission_products as products
 from compiler.emitter import Emitter
 from compiler.graph import Operation, Operator
 from compiler.nodes import NetworkError
@@ -49,6 +50,8 @@ _EMIT: dict[Operator, Callable[[Operation, Emitter], Iterator[Instruction]]] = {
     Operator.GLOBAL_AVERAGE_POOL: maps.global_average_pool,
     Operator.AVERAGE_POOL: maps.average_pool,
     Operator.BROADCAST: maps.broadcast,
+    Operator.NEIGHBOUR_SUM: products.neighbour_sum,
+    Operator.PRODUCT: products.product,
     Operator.MAX_POOL: maps.max_pool,
     Operator.MAX_POOL_INDEX: maps.max_pool,
     Operator.MAX_POOL_GRADIENT: maps.max_pool_gradient,

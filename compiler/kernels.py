@@ -24,6 +24,7 @@ _OWN = (
     Operator.GLOBAL_AVERAGE_POOL,
     Operator.AVERAGE_POOL,
     Operator.BROADCAST,
+    Operator.NEIGHBOUR_SUM,
     Operator.MAX_POOL,
     Operator.MAX_POOL_INDEX,
     Operator.UPDATE,
@@ -138,6 +139,8 @@ class Kernels:
         factors = [self._factor(factor, fractions) for factor in operation.factors]
         if operation.operator == Operator.CHANNEL_MAP:
             return self._routed(operation, factors, rows)
+        if operation.operator == Operator.NEIGHBOUR_SUM:
+            return factors[0] * self._neighbours(operation, len(rows))
         if operation.operator == Operator.AVERAGE_POOL:
             rows[:, 0] = factors[0][:, None]
             return rows
@@ -162,6 +165,18 @@ class Kernels:
                 for target, source in block.pattern:
                     rows[block.row if block.straight else block.row + target, 0, source] = factor[0]
         return rows
+
+    def _neighbours(self, operation: Operation, count: int) -> np.ndarray:
+        """Ones where lane l of the tap's plane is a neighbour of the row's channel: a row for each lane of a plane, the
+        lowest plane that it can need in tap 0; and again for a last plane that has fewer channels."""
+        assert operation.normalisation
+        lanes, norm = self.chip.lanes, operation.normalisation
+        source = np.arange(self.chip.multipliers).reshape(self.chip.taps, lanes) - -(-norm.before // lanes) * lanes
+        apart = source - np.arange(lanes)[:, None, None]
+        ones = ((apart >= -norm.before) & (apart < norm.size - norm.before)).astype(np.int64)
+        last = ones.copy()
+        last[self.graph.tensors[operation.output].shape[0] % lanes :] = 0
+        return np.concatenate([ones, last])[:count]
 
     def routed_blocks(self, operation: Operation) -> list[list[RoutedBlock]]:
         """For each input of a ChannelMap, the pairs of planes that it connects; those that connect alike share rows."""
@@ -301,6 +316,17 @@ class Kernels:
                 what = "training needs" if name == "accumulator_banks" else "needs"
                 raise NetworkError(f"{operation.layer}: {what} {held} {name} on chip {self.chip.name}, not {there}")
 
+    def _check_reach(self, operation: Operation) -> None:
+        """A word of every plane that a sum over channels can need has a tap."""
+        assert operation.normalisation
+        lanes, norm = self.chip.lanes, operation.normalisation
+        planes = -(-norm.before // lanes) + -(-(norm.size - 1 - norm.before) // lanes) + 1
+        if planes > self.chip.taps:
+            most = (self.chip.taps - 1) // 2 * 2 * lanes + 1
+            raise NetworkError(
+                f"{operation.layer}: its size must be at most {most} channels on chip {self.chip.name}, not {norm.size}"
+            )
+
     def _dense(self, operation: Operation, weight: Tensor) -> Rows:
         shape, kind = weight.shape, Kind.DENSE_VECTOR
         source = self.graph.tensors[operation.inputs[0]].shape
@@ -322,6 +348,10 @@ class Kernels:
         elif operation.operator == Operator.CHANNEL_MAP:
             blocks = [block for blocks in self.routed_blocks(operation) for block in blocks]
             count = max((block.row + (1 if block.straight else chip.lanes) for block in blocks), default=1)
+        elif operation.operator == Operator.NEIGHBOUR_SUM:
+            self._check_held(operation, chip.lanes)
+            self._check_reach(operation)
+            count = chip.lanes * (1 + (self.graph.tensors[operation.output].shape[0] % chip.lanes > 0))
         return Rows(Kind.ROWS, (count, chip.taps, chip.lanes), KernelRows(), count, 1, count)
 
 

@@ -25,6 +25,7 @@ from compiler.lowering import lower
 from compiler.mapping import FREE, Choice, Mapping
 from compiler.network import Network
 from compiler.nodes import NetworkError
+from compiler.normalisation import accuracies, normalised
 from compiler.patches import laid_patches, patched
 from compiler.plan import Move, Plan, Run
 from compiler.queueing import scheduled
@@ -103,6 +104,12 @@ def _patches(build: Build) -> None:
         build.graph = split_averages(build.graph, build.chip)
 
 
+def _normalisation(build: Build) -> None:
+    assert build.graph
+    if not build.options.train:
+        build.graph = normalised(build.graph, build.calibration, build.chip, build.options.headroom)
+
+
 def _differentiation(build: Build) -> None:
     if build.options.train:
         assert build.graph
@@ -125,6 +132,7 @@ def _calibration(build: Build) -> None:
 def _formats(build: Build) -> None:
     assert build.graph and build.largest
     build.fractions = fractions(build.graph, build.largest, build.chip, build.options.headroom)
+    build.graph.notes += accuracies(build.graph, build.fractions, build.largest)
 
 
 def _residency(build: Build) -> None:
@@ -158,6 +166,7 @@ def _reports(build: Build) -> None:
 PASSES: dict[str, Callable[[Build], None]] = {
     "lowering": _lowering,
     "patches": _patches,
+    "normalisation": _normalisation,
     "differentiation": _differentiation,
     "kernels": _kernels,
     "calibration": _calibration,
