@@ -12,23 +12,11 @@ from compiler import emission_maps as maps
 from compiler import emission_products as products
 from compiler.emitter import Emitter
 from compiler.graph import Operation, Operator
-from compiler.nodes import NetworkError
 
 
 def emit(operation: Operation, on: Emitter) -> list[Instruction]:
-    """The instructions that make the views' part of an operation's output, in order, without tokens.
-
-    The operation has passed `check_executed`.
-    """
+    """The instructions that make the views' part of an operation's output, in order, without tokens."""
     return list(_EMIT[operation.operator](operation, on))
-
-
-def check_executed(operations: list[Operation]) -> None:
-    """Raises `NetworkError` naming every layer that the array has no way for."""
-    unknown = [item for item in operations if item.operator not in _EMIT]
-    if unknown:
-        layers = ", ".join(dict.fromkeys(f"{item.layer} ({item.operator.value})" for item in unknown))
-        raise NetworkError(f"{layers}: not executed by this version; leave out or replace")
 
 
 def engine_of(operation: Operation) -> Engine:

@@ -15,7 +15,7 @@ from arch.program import Entry, Program, Step
 from compiler.calibration import Calibration, observe
 from compiler.density import densities
 from compiler.differentiation import differentiate
-from compiler.emission import check_executed, emit, engine_of
+from compiler.emission import emit, engine_of
 from compiler.emitter import Emitter, Numbers
 from compiler.formats import Headroom, described, fractions
 from compiler.graph import INFER, TRAIN, Graph, Operation, Optimiser, Role
@@ -118,7 +118,6 @@ def _differentiation(build: Build) -> None:
 
 def _kernels(build: Build) -> None:
     assert build.graph
-    check_executed(build.graph.operations)
     build.options.mapping.check(build.graph)
     shares = densities(build.graph, build.calibration) if build.options.skip else None
     build.kernels = Kernels(build.graph, build.chip, shares, build.options.mapping)
