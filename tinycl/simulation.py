@@ -30,7 +30,7 @@ def simulate_program(program: Program, entry: str, steps: int, data: Path | None
         machine, counters, last = _stepped(program, entry, inputs, order)
     else:
         machine = FastMachine(program)
-        last = machine.run(entry, inputs, steps=steps, order=order)
+        last = machine.run(entry, inputs, steps=steps, order=order, count_zeros=True)
         counters = last.counters
     program.image = machine.image
     return {
