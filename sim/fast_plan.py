@@ -83,6 +83,7 @@ class Passes:
         self.values = np.zeros((plan.table.size, len(DATA_DEPENDENT)), np.int64)
         self.events = {engine: np.zeros_like(events) for engine, events in plan.events.items()}
         self.slots = plan.slots
+        self.cycles = 0
         self.retirements: list[Retirement] = []
 
     def add(self, plan: Plan, passes: int) -> None:
@@ -90,6 +91,7 @@ class Passes:
         for engine, events in plan.events.items():
             self.events[engine] += passes * events
         self.slots = plan.scheduled()
+        self.cycles += passes * self.slots[-1].last
 
     def per_instruction(self) -> dict[Engine, np.ndarray]:
         """For each engine the events of each instruction, those that depend on values too."""
@@ -108,7 +110,7 @@ class Passes:
         counters = np.stack([events[engine].sum(axis=0) for engine in ENGINES])
         if not self.zeros:
             counters[:, Event.ZERO_PRODUCTS] = UNCOUNTED
-        return Result(self.slots[-1].last, counters, events, outputs, self.retirements)
+        return Result(self.slots[-1].last, counters, events, outputs, self.cycles, self.retirements)
 
 
 def plan_of(streams: dict[Engine, list[Instruction]], chip: Chip) -> Plan:
