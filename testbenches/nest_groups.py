@@ -44,6 +44,7 @@ _GATHERS = _modes(lambda n: n.moving == Moving.BLOCK and walks(n) == (Traversal.
 _SOURCES = _modes(lambda n: n.moving in (Moving.WINDOW, Moving.BLOCK))
 _WITH_PIXELS = _modes(lambda n: n.stationary in (Stationary.PIXEL, Stationary.MATCH))
 _KERNELS = _modes(lambda n: n.stationary == Stationary.KERNEL or n.moving == Moving.KERNEL)
+_UNITS = _modes(lambda n: n.moving == Moving.UNIT)
 _ROWS = _modes(writes_rows)
 _WORD_ENDS = _modes(lambda n: not writes_rows(n) and n.emission == Emission.END)
 _POSITIONS = _modes(lambda n: n.emission == Emission.POSITION)
@@ -170,6 +171,17 @@ NEST_GROUPS = (
         (Rule("one iteration is all", lambda p: p["mode"] in _ONCE and p["iterations"] != "one"),),
     ),
     Group("mode, rounding, overflow, event", _C, (nest.MODE, nest.ROUNDING, nest.OVERFLOW, nest.EVENT), EVENT_RULES),
+    Group(
+        "mode, products with a zero",
+        _C,
+        (nest.MODE, nest.ZEROS),
+        (
+            Rule(
+                "a unit stands in tap 0 alone",
+                lambda p: p["mode"] in _UNITS and p["products with a zero"] == "none",
+            ),
+        ),
+    ),
     Group("mode, mask, ReLU, base, sign", _C, (nest.MODE, nest.MASK, nest.RELU, nest.BASE, nest.NEGATE), FLAG_RULES),
     Group("mode, shift, rounding", _C, (nest.MODE, nest.SHIFT, nest.ROUNDING)),
     Group(
