@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -212,16 +213,32 @@ class _Part:
 def _streams(build: Build, steps: list[Run | Move]) -> _Part:
     issued: list[Issue] = []
     labels: list[Step] = []
+    known: dict[tuple, list[Issue]] = {}
     for step in steps:
-        instructions = issues(build, step)
+        instructions = _issues(build, step, known)
         issued += instructions
         if isinstance(step, Move):
-            labels.append(Step(layer=step.layer, phase=step.phase))
+            labels.append(_label(step.layer, step.phase, 0))
             continue
-        for left in reversed(range(len(instructions))):
-            macs = 0 if left else step.operation.macs
-            labels.append(Step(layer=step.operation.layer, phase=step.operation.phase, macs=macs))
+        operation = step.operation
+        labels += [_label(operation.layer, operation.phase, 0)] * (len(instructions) - 1)
+        labels += [_label(operation.layer, operation.phase, operation.macs)] * bool(instructions)
     return _Part(scheduled(issued, build.chip), labels)
+
+
+@lru_cache
+def _label(layer: str, phase: str, macs: int) -> Step:
+    return Step(layer=layer, phase=phase, macs=macs)
+
+
+def _issues(build: Build, step: Run | Move, known: dict[tuple, list[Issue]]) -> list[Issue]:
+    """`issues`; of what has been asked before, the `known` ones: bands take turns in the same buffers."""
+    if isinstance(step, Move):
+        return issues(build, step)
+    asked = step.operation, step.part, *step.views.items()
+    if asked not in known:
+        known[asked] = issues(build, step)
+    return known[asked]
 
 
 def issues(build: Build, step: Run | Move) -> list[Issue]:

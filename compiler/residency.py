@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 
 from arch.chip import Chip
 from arch.layout import Region, Store
@@ -100,20 +101,20 @@ class _Planner:
         stop = min((words.start for words in room.taken.values()), default=room.size)
         if size > stop:
             raise Unfit(name, store, size - stop)
-        room.take(name, range(stop - size, stop))
-        self.fixed[name] = store, room.taken[name]
+        memory.rooms[store] = room.take(name, range(stop - size, stop))
+        self.fixed[name] = store, range(stop - size, stop)
 
     def _entry(self, operations: Sequence[Operation]) -> list[Run | Move]:
         memory = self._start(operations)
         steps: list[Run | Move] = []
         while memory.now + 1 < len(operations):
             memory = self._next(memory, operations)
-            steps += memory.steps
+            steps += chain.from_iterable(memory.steps)
             memory.steps = []
         for name in list(memory.at):
             if name not in memory.fixed and memory.next_use(name) is not None:
                 memory.write(name)
-        return steps + memory.steps
+        return [*steps, *chain.from_iterable(memory.steps)]
 
     def _next(self, memory: Memory, operations: Sequence[Operation]) -> Memory:
         """The memory after the next operation, or after several that run in turn. Raises `Unfit`."""
@@ -167,7 +168,7 @@ class _Planner:
         memory = Memory.empty(self.chip, self.outside, self.sizes, self._uses(operations))
         memory.moves = memory.moves and not self.still
         for name, (store, words) in self.fixed.items():
-            memory.rooms[store].take(name, words)
+            memory.rooms[store] = memory.rooms[store].take(name, words)
             memory.at[name] = store
         memory.fixed = set(self.fixed)
         memory.valid = {name for name in (*self.units, *self._given) if name not in self.fixed}
