@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from arch.chip import Chip
 from arch.isa import Rounding, Space
 from compiler.averages import parts, spread
-from compiler.graph import Operation, Operator, Role
+from compiler.graph import Normalisation, Operation, Operator, Role
 from compiler.nodes import NetworkError
 from tests.compiler.emission_bench import Bench
 
@@ -301,6 +301,61 @@ def test_padding_and_cropping(channels, top, left, extent, seed):
     tensors = {"x": (x.shape, Role.ACTIVATION), "y": (expected.shape, Role.ACTIVATION), "f": ((1,), Role.CONSTANT)}
     found, _ = Bench(chip, op, tensors).run({"x": x}, {"x": 1, "y": 1, "f": 0}, {"x": F, "y": G}, {"f": np.ones(1)})
     assert np.array_equal(found, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 20),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(sorted(ROUNDINGS)),
+    st.sampled_from(CHIPS),
+    st.integers(0, 1 << 30),
+)
+def test_products_of_maps(channels, biased, relu, rounding, chip, seed):
+    rng = np.random.default_rng(seed)
+    shape = (min(channels, 6 if chip is SMALL else 20), *rng.integers(1, 6 if chip is SMALL else 9, 2))
+    most = chip.largest + 1
+    values = {"x": integers(rng, shape, -most, most), "u": integers(rng, shape, -most, most)}
+    exact = tensor(values["x"]) * tensor(values["u"])
+    fractions = {"x": 3, "u": 15, "y": 18 - WIDE_SHIFT, "b": 14}
+    tensors: dict[str, tuple[tuple[int, ...], Role]] = dict.fromkeys(("x", "u", "y"), (shape, Role.ACTIVATION))
+    if biased:
+        values["b"] = integers(rng, shape[0], -most, most)
+        tensors["b"] = ((shape[0],), Role.BIAS)
+        exact = exact + tensor(values["b"]).reshape(-1, 1, 1) * 2**4
+    spaces = {"x": F, "u": G, "y": F if rng.integers(2) else G}
+    op = Operation(Operator.PRODUCT, "p", "forward", ("x", "u"), "y", bias="b" if biased else "", relu=relu)
+    found, _ = Bench(chip, op, tensors, rounding=rounding).run(values, fractions, spaces)
+    exact = torch.relu(exact) if relu else exact
+    assert np.array_equal(found, rounded(exact, chip, WIDE_SHIFT, rounding))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 33), st.booleans(), st.integers(0, 1 << 30))
+def test_sums_over_neighbouring_channels(channels, size, biased, seed):
+    chip, rng = CHIPS[0], np.random.default_rng(seed)
+    x = integers(rng, (channels, *rng.integers(1, 8, 2)), -3000, 3000)
+    values, factor = {"x": x}, 5
+    around = torch.zeros(channels, channels, 1, 1, dtype=torch.float64)
+    for c in range(channels):
+        around[c, max(0, c - (size - 1) // 2) : c + size // 2 + 1] = factor
+    exact = functional.conv2d(tensor(x)[None], around)[0]
+    tensors: dict[str, tuple[tuple[int, ...], Role]] = dict.fromkeys(("x", "y"), (x.shape, Role.ACTIVATION))
+    tensors["f"] = ((1,), Role.CONSTANT)
+    if biased:
+        values["b"] = integers(rng, channels, -500, 500)
+        tensors["b"] = ((channels,), Role.BIAS)
+        exact = exact + tensor(values["b"]).reshape(-1, 1, 1) * 2
+    fractions = {"x": 0, "f": 3, "y": 3 - SHIFT, "b": 2}
+    normalisation = Normalisation(size, 1.0, 1.0, 1.0)
+    op = Operation(
+        Operator.NEIGHBOUR_SUM, "s", "forward", ("x",), "y", bias="b" if biased else "", factors=("f",),
+        normalisation=normalisation,
+    )  # fmt: skip
+    spaces = {"x": F if rng.integers(2) else G, "y": F if rng.integers(2) else G}
+    found, _ = Bench(chip, op, tensors).run(values, fractions, spaces, {"f": np.array([factor / 8])})
+    assert np.array_equal(found, rounded(exact, chip))
 
 
 @settings(max_examples=40, deadline=None)
