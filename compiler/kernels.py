@@ -217,15 +217,18 @@ class Kernels:
     def _convolution(self, operation: Operation, weight: Tensor) -> Rows:
         chip, shape = self.chip, weight.shape
         outputs, inputs, height, width = shape
-        if width > chip.taps:
+        if width > chip.taps and operation.operator != Operator.CONV:
             raise NetworkError(
-                f"{operation.layer}: kernel columns must be at most {chip.taps}, chip {chip.name}'s taps, not {width}"
+                f"{operation.layer}: training needs kernels of at most {chip.taps} columns, chip {chip.name}'s taps, "
+                f"not {width}"
             )
-        chunk = min(height, chip.taps // width)
+        columns = -(-width // -(-width // chip.taps))
+        chunk = max(1, min(height, chip.taps // width))
+        cut = KernelRows(chunk=chunk) if columns == width else KernelRows(chunk=1, columns=columns)
         if inputs == 1 and operation.groups == outputs:
-            count = rows_of(Kind.LANES, shape, chip, KernelRows(chunk=chunk))
+            count = rows_of(Kind.LANES, shape, chip, cut)
             outer = chip.words(outputs)
-            return Rows(Kind.LANES, shape, KernelRows(chunk=chunk), count, outer, count // outer)
+            return Rows(Kind.LANES, shape, cut, count, outer, count // outer)
         merged = merged_groups(operation.groups, inputs, outputs // operation.groups, chip.lanes)
         if merged > 1 and operation.operator == Operator.CONV_WEIGHT_GRADIENT:
             raise NetworkError(
@@ -235,12 +238,13 @@ class Kernels:
         groups, inputs = operation.groups // merged, inputs * merged
         per_group = outputs // groups
         if operation.weight in self.scattering:
-            kind, cut = Kind.CHANNELS, KernelRows(chunk=chunk, rotated=True)
+            kind, more = Kind.CHANNELS, {"rotated": True}
         elif self._by_channel(operation, inputs, per_group):
-            kind, cut = Kind.CHANNELS, KernelRows(chunk=chunk, groups=groups, merged=merged)
+            kind, more = Kind.CHANNELS, {"groups": groups, "merged": merged}
         else:
             depth = _depth(chip.words(inputs), chip.taps) if height == width == 1 else 1
-            kind, cut = Kind.FILTERS, KernelRows(chunk=chunk, depth=depth, groups=groups, merged=merged)
+            kind, more = Kind.FILTERS, {"depth": depth, "groups": groups, "merged": merged}
+        cut = cut.model_copy(update=more)
         self._check_held(operation, min(chip.lanes, per_group if kind == Kind.FILTERS else inputs))
         outer = groups * chip.words(per_group)
         count = rows_of(kind, shape, chip, cut)
