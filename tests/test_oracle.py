@@ -303,6 +303,29 @@ def test_padding_and_cropping(channels, top, left, extent, seed):
     assert np.array_equal(found, expected)
 
 
+@settings(max_examples=30, deadline=None)
+@given(convolutions(), st.integers(5, 13), st.integers(1, 3))
+def test_kernels_wider_than_the_taps(case, width, height):
+    """Forward, on the chip of four taps: a kernel row lies in several rows of the weight memory."""
+    case |= {"chip": SMALL, "kernel": (height, width), "pads": (height // 2, width // 2), "size": (4, 6 + width // 2)}
+    case |= {"stride": min(case["stride"], 2), "dilation": 1}
+    case |= {"channels": min(case["channels"], 4), "outputs": min(case["outputs"], 5)}
+    depthwise = case["groups"] > 1 and case["groups"] % 2
+    case |= {"groups": case["channels"], "outputs": case["channels"]} if depthwise else {"groups": 1}
+    rng = np.random.default_rng(case["seed"])
+    shape = (case["outputs"], case["channels"] // case["groups"], height, width)
+    x, w = integers(rng, (case["channels"], *case["size"])), integers(rng, shape)
+    ty = forward(case, tensor(x[None]), tensor(w))
+    op = operation_of(case, Operator.CONV, ("x",), "y", weight="w")
+    tensors = {"x": (x.shape, Role.ACTIVATION), "w": (shape, Role.WEIGHT), "y": (tuple(ty.shape[1:]), Role.ACTIVATION)}
+    fractions = {"x": 2, "w": 3, "y": 5 - SHIFT}
+    found, _ = Bench(SMALL, op, tensors).run({"x": x, "w": w}, fractions, {"x": F, "y": G})
+    assert np.array_equal(found, rounded(ty[0], SMALL))
+    gradient = operation_of(case, Operator.CONV_INPUT_GRADIENT, ("y",), "x", weight="w")
+    with pytest.raises(NetworkError, match="training needs kernels of at most 4 columns"):
+        Bench(SMALL, gradient, tensors).run({"y": np.zeros(ty.shape[1:], int), "w": w}, fractions, {"x": F, "y": G})
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 20),
