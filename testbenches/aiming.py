@@ -23,8 +23,8 @@ from testbenches.transfers import TRANSFERS
 _CANDIDATES = 12
 """Draws of an instruction; the one that hits most holes is taken, or the first that can bring the event."""
 _LENGTH = 8
-_ENUMS: dict[str, type[IntEnum]] = {"rounding": Rounding, "overflow": Overflow}
-_FLAGS = ("mask", "relu", "negate", "skip")
+_ENUMS: dict[str, type[IntEnum]] = {"rounding": Rounding, "overflow": Overflow, "base": Base}
+_FLAGS = ("mask", "relu", "negate")
 _EVENTS = {"saturation": "extremes", "lost update": "scales", "both": "scales"}
 """The image on which an event is likely, of those that depend on data."""
 
