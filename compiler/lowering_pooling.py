@@ -60,7 +60,8 @@ def average_pool(lowering: Lowering, node: Node) -> None:
     assert isinstance(node.attributes, PoolAttributes)
     attributes = node.attributes
     source = lowering.natural(node, node.inputs[0])
-    if attributes.kernel_shape == source.shape[1:] and not any(attributes.pads):
+    padded = attributes.count_include_pad and any(attributes.pads)
+    if node.shape[1:] == (1, 1) and not padded and _spans(attributes, source.shape):
         global_average_pool(lowering, node)
         return
     if not attributes.count_include_pad and _touches_padding(attributes, source.shape, node.shape):
@@ -120,6 +121,12 @@ def global_average_pool(lowering: Lowering, node: Node) -> None:
         Operator.GLOBAL_AVERAGE_POOL, node.name, "forward", (source.name,), node.name, factors=(share,)
     )
     lowering.emit(node, operation, shape)
+
+
+def _spans(attributes: PoolAttributes, source: tuple[int, ...]) -> bool:
+    """Whether the first window has all of the map."""
+    sides = zip(source[1:], attributes.kernel_shape, attributes.pads[:2], strict=True)
+    return all(kernel - pad >= extent for extent, kernel, pad in sides)
 
 
 def _touches_padding(attributes: PoolAttributes, source: tuple[int, ...], target: tuple[int, ...]) -> bool:

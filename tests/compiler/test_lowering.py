@@ -144,6 +144,16 @@ def test_maps_are_joined_after_they_are_pooled():
     assert len(lower(net, parameters, train=True).operations) == 4
 
 
+def test_a_window_over_the_whole_map_is_a_global_average():
+    net = Network("n", (2, 6, 5)).average_pool((7, 5), stride=1, padding=(0, 0, 1, 0))
+    (operation,) = lowered(net).operations
+    assert operation.operator == "GlobalAveragePool"
+    sample = np.random.default_rng(0).normal(size=(2, 6, 5))
+    np.testing.assert_allclose(FloatTwin(lowered(net)).infer(sample).reshape(2), sample.mean(axis=(1, 2)))
+    padded = Network("n", (2, 6, 5)).average_pool((7, 5), stride=1, padding=(0, 0, 1, 0), count_include_pad=True)
+    assert lowered(padded).operations[0].operator == "Conv"
+
+
 def test_decided_formats_are_those_of_tensors():
     net = Network("n", (2, 5, 5)).conv(3).relu()
     net.fractions |= {"input": 7, "conv1": 9, "relu1": 6}
