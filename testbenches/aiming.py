@@ -51,7 +51,7 @@ def aims(reached: Coverage, chip: Chip) -> list[Aim]:
 def _aim(point: dict[str, str], kinds: tuple[type[Instruction], ...]) -> Aim:
     names = {Compute: tuple(MODES), Load: LOADS, Loss: ("loss",), Transfer: TRANSFERS}
     some = (point["mode"],) if "mode" in point else tuple(name for kind in kinds for name in names.get(kind, ()))
-    fields = {name: int(enum[point[name]]) for name, enum in _ENUMS.items() if name in point}
+    fields: dict[str, int] = {name: enum[point[name]] for name, enum in _ENUMS.items() if name in point}
     fields |= {name: int(point[name]) for name in _FLAGS if name in point}
     return Aim(some, fields, point.get("event", "") if point.get("event") in _EVENTS else "")
 
