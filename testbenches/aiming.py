@@ -25,16 +25,26 @@ _CANDIDATES = 12
 _LENGTH = 8
 _ENUMS: dict[str, type[IntEnum]] = {"rounding": Rounding, "overflow": Overflow, "base": Base}
 _FLAGS = ("mask", "relu", "negate")
-_EVENTS = {"saturation": "extremes", "lost update": "scales", "both": "scales"}
-"""The image on which an event is likely, of those that depend on data."""
+_EVENTS = {
+    ("event", "saturation"): "extremes",
+    ("event", "lost update"): "scales",
+    ("event", "both"): "scales",
+    ("products with a zero", "none"): "no zeros",
+    ("products with a zero", "all"): "zeros",
+    ("skipped", "some"): "sparse",
+    ("skipped", "all but one a unit"): "sparse",
+    ("skipped", "nothing"): "no zeros",
+}
+"""The image on which a bin is likely, of those that depend on data."""
 
 
 class Aim(NamedTuple):
-    """A hole: the kinds of instructions that may hit it, fields that they need, and an event or ""."""
+    """A hole: the kinds of instructions that may hit it, fields that they need, an event or "", and the image for it."""
 
     kinds: tuple[str, ...]
     fields: dict[str, int]
     event: str
+    image: str
 
 
 def aims(reached: Coverage, chip: Chip) -> list[Aim]:
@@ -53,7 +63,10 @@ def _aim(point: dict[str, str], kinds: tuple[type[Instruction], ...]) -> Aim:
     some = (point["mode"],) if "mode" in point else tuple(name for kind in kinds for name in names.get(kind, ()))
     fields: dict[str, int] = {name: enum[point[name]] for name, enum in _ENUMS.items() if name in point}
     fields |= {name: int(point[name]) for name in _FLAGS if name in point}
-    return Aim(some, fields, point.get("event", "") if point.get("event") in _EVENTS else "")
+    if point.get("skipped", "off") != "off":
+        fields["skip"] = 1
+    name, event = next((item for item in point.items() if item in _EVENTS), ("", ""))
+    return Aim(some, fields, event, _EVENTS.get((name, event), "mixed"))
 
 
 def aimed_program(chip: Chip, rng: np.random.Generator, reached: Coverage) -> Program:
@@ -61,8 +74,8 @@ def aimed_program(chip: Chip, rng: np.random.Generator, reached: Coverage) -> Pr
     found = aims(reached, chip)
     if not found:
         return random_program(chip, rng, int(rng.integers(3, 10)))
-    event = found[rng.integers(len(found))].event
-    alike = [aim for aim in found if aim.event == event]
+    _, _, event, image = found[rng.integers(len(found))]
+    alike = [aim for aim in found if (aim.event, aim.image) == (event, image)]
 
     def draw(chip: Chip, rng: np.random.Generator, kind: str) -> Instruction:
         own = [aim for aim in alike if kind in aim.kinds]
@@ -77,9 +90,9 @@ def aimed_program(chip: Chip, rng: np.random.Generator, reached: Coverage) -> Pr
 
     named = {kind for aim in alike for kind in aim.kinds}
     kinds = existing([kind for kind in KINDS if kind in named or kind in LOADS], chip)
-    image = IMAGES[_EVENTS[event] if event and rng.random() < 0.8 else "mixed"]
+    made = IMAGES[image if rng.random() < 0.8 else "mixed"]
     length = min(_LENGTH, chip.program_memory.instructions - 2)
-    return random_program(chip, rng, length, kinds=_weighed(kinds, named), draw=draw, image=image)
+    return random_program(chip, rng, length, kinds=_weighed(kinds, named), draw=draw, image=made)
 
 
 def _weighed(kinds: Sequence[str], named: set[str]) -> list[str]:
@@ -98,7 +111,7 @@ def _toward(item: Instruction, aim: Aim, chip: Chip) -> Instruction:
 def _brings(item: Instruction, event: str) -> bool:
     """Whether an event is likely: an update is lost, or is too large, where the old weight weighs as much as one step
     of the result or a little more."""
-    if not isinstance(item, Compute):
+    if not isinstance(item, Compute) or event not in ("saturation", "lost update", "both"):
         return True
     if event == "saturation":
         return item.shift <= 2 or item.base_shift > item.shift

@@ -101,7 +101,7 @@ def but_for(group: str, *point: str) -> Coverage:
 
 def test_holes_name_what_is_drawn_for_them():
     known = but_for("mode, skip", "dense_input", "some")
-    assert aims(known, TINY) == [Aim(("dense_input",), {}, "")]
+    assert aims(known, TINY) == [Aim(("dense_input",), {"skip": 1}, "some", "sparse")]
     program = aimed_program(TINY, np.random.default_rng(2), known)
     drawn = [item for item in program.streams[Engine.ARRAY] if isinstance(item, Compute)]
     assert {mode_of(item) for item in drawn} == {"dense_input"}
@@ -114,10 +114,10 @@ def test_an_event_that_depends_on_data_is_soon_met(event: str):
     point = "rows", "STOCHASTIC", "WRAP", event
     known = but_for("mode, rounding, overflow, event", *point)
     (aim,) = aims(known, TINY)
-    assert aim == Aim(("rows",), {"rounding": Rounding.STOCHASTIC, "overflow": Overflow.WRAP}, event)
+    assert aim[:3] == (("rows",), {"rounding": Rounding.STOCHASTIC, "overflow": Overflow.WRAP}, event)
     for seed in range(20):
         program = aimed_program(TINY, np.random.default_rng(seed), known)
-        known.record(TINY, program, "main", FastMachine(program).run("main"))
+        known.record(TINY, program, "main", FastMachine(program).run("main", count_zeros=True))
     assert not known.holes()
 
 
