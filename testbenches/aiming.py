@@ -39,7 +39,7 @@ _EVENTS = {
 
 
 class Aim(NamedTuple):
-    """A hole: the kinds of instructions that may hit it, fields that they need, an event or "", and the image for it."""
+    """A hole: kinds of instructions that may hit it, fields that they need, an event or "", and the image for it."""
 
     kinds: tuple[str, ...]
     fields: dict[str, int]
