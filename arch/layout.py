@@ -43,8 +43,8 @@ class Kind(StrEnum):
     ROWS = "rows"  # [R, T, L]: whole rows
 
 
-LARGEST = 1 << 24
-"""What no base, pitch or extent exceeds."""
+LARGEST = 1 << 26
+"""What no base, pitch or extent exceeds: words of 8 lanes in the largest external memory that an image holds."""
 _Small = Annotated[int, Field(ge=1, le=1 << 10)]
 _Pad = Annotated[int, Field(ge=0, le=1 << 10)]
 _RANKS = {

@@ -213,9 +213,8 @@ class _Part:
 def _streams(build: Build, steps: list[Run | Move]) -> _Part:
     issued: list[Issue] = []
     labels: list[Step] = []
-    known: dict[tuple, list[Issue]] = {}
     for step in steps:
-        instructions = _issues(build, step, known)
+        instructions = issues(build, step)
         issued += instructions
         if isinstance(step, Move):
             labels.append(_label(step.layer, step.phase, 0))
@@ -229,16 +228,6 @@ def _streams(build: Build, steps: list[Run | Move]) -> _Part:
 @lru_cache
 def _label(layer: str, phase: str, macs: int) -> Step:
     return Step(layer=layer, phase=phase, macs=macs)
-
-
-def _issues(build: Build, step: Run | Move, known: dict[tuple, list[Issue]]) -> list[Issue]:
-    """`issues`; of what has been asked before, the `known` ones: bands take turns in the same buffers."""
-    if isinstance(step, Move):
-        return issues(build, step)
-    asked = step.operation, step.part, *step.views.items()
-    if asked not in known:
-        known[asked] = issues(build, step)
-    return known[asked]
 
 
 def issues(build: Build, step: Run | Move) -> list[Issue]:
