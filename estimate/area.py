@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,8 @@ import pandas as pd
 from arch.chip import Chip
 from estimate.book import Book, book, memories
 from estimate.ranges import Range
-from estimate.structure import structure
 from estimate.technology import Technology
+from estimate.usage import hardware
 
 
 @dataclass(frozen=True)
@@ -48,21 +49,25 @@ class Area:
         }
 
 
+@lru_cache(maxsize=256)
 def area(chip: Chip, technology: Technology) -> Area:
     """The area of `chip`. Raises `InputError` where a memory is outside the range of the technology's tables."""
     found = book(technology, chip, None)
-    parts = {"logic": _logic(chip, found), "memories": found.memory[:, :, 3]}
-    names = {"logic": list(structure(chip)), "memories": list(memories(chip))}
-    total = sum(values.sum(axis=1) for values in parts.values())
-    assert isinstance(total, np.ndarray)
+    logic, memory = _logic(chip, found), found.memory[:, :, 3]
+    sums = np.stack([logic.sum(axis=1), memory.sum(axis=1)], axis=1)
+    total = sums.sum(axis=1)
+    bars = found.ranges(np.concatenate([total[:, None], sums, logic, memory], axis=1))
+    names = (*hardware(chip), *memories(chip))
+    count = len(hardware(chip))
+    components = dict(zip(names, bars[3:], strict=True))
     return Area(
         chip.name,
         technology.name,
-        found.range(total),
-        {part: found.range(values.sum(axis=1)) for part, values in parts.items()},
+        bars[0],
+        {"logic": bars[1], "memories": bars[2]},
         {
-            part: {name: found.range(values[:, place]) for place, name in enumerate(names[part])}
-            for part, values in parts.items()
+            "logic": {name: components[name] for name in names[:count]},
+            "memories": {name: components[name] for name in names[count:]},
         },
         {name: pair for name, pair in found.weights(total).items() if pair != (1.0, 1.0)},
     )
@@ -70,5 +75,5 @@ def area(chip: Chip, technology: Technology) -> Area:
 
 def _logic(chip: Chip, found: Book) -> np.ndarray:
     """mm² by answer and component, float64[S, components]."""
-    units = np.array([item.values() for item in structure(chip).values()], np.float64)
+    units = np.array([item.values() for item in hardware(chip).values()], np.float64)
     return found.logic_um2 @ units.T / 1e6

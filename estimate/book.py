@@ -16,8 +16,8 @@ from arch.isa import ENGINES, INSTRUCTION_BITS
 from estimate.memory import Macro
 from estimate.prices import CENTRAL, Prices, prices, variations
 from estimate.ranges import Range
-from estimate.structure import structure
 from estimate.technology import Technology
+from estimate.usage import hardware
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,11 @@ class Book:
 
     def range(self, values: np.ndarray) -> Range:
         """The range of one number, float64[S]."""
-        return Range(*(float(value) for value in self.bars(values)))
+        return Range(*self.bars(values).tolist())
+
+    def ranges(self, values: np.ndarray) -> list[Range]:
+        """The ranges of n numbers, float64[S, n]."""
+        return [Range(*bar) for bar in self.bars(values).T.tolist()]
 
     def weights(self, values: np.ndarray) -> dict[str, tuple[float, float]]:
         """For each doubt, the lowest and highest of float64[S] beside its central value: what the bar is made of."""
@@ -68,9 +72,12 @@ def book(technology: Technology, chip: Chip, voltage: float | None) -> Book:
         doubts[name] = tuple(range(first, first + len(group)))
         first += len(group)
     found = [prices(technology, chip.word_bits, voltage, item) for item in answers]
-    bits = sum(units.register_bits for units in structure(chip).values())
+    bits = sum(part.register_bits for part in hardware(chip).values())
+    units = np.array([item.units for item in found])
     return Book(
-        *(np.array([item.units[:, column] for item in found]) for column in range(3)),
+        units[:, :, 0],
+        units[:, :, 1],
+        units[:, :, 2],
         np.array([item.clock_pj * bits for item in found]),
         np.array([item.tree for item in found]),
         np.array([item.zero_product for item in found]),
@@ -108,4 +115,3 @@ def _memory_prices(technology: Technology, chip: Chip, found: Prices) -> list[li
 def _scaled(macro: Macro, factors: tuple[float, float, float]) -> tuple[float, float, float, float]:
     energy, leakage, area = factors
     return macro.read_pj * energy, macro.write_pj * energy, macro.leakage_mw * leakage, macro.area_mm2 * area
-

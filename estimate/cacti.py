@@ -1,7 +1,7 @@
 """Offline: CACTI 7 asked over a grid of memories; its answers are the data that `estimate.memory` interpolates.
 
-No user needs CACTI: `python -m estimate.cacti DIR` is run once, DIR being a built CACTI 7 (for example the folder
-`zigzag/cacti/cacti_master` of zigzag-dse 3.9.1), and writes `estimate/data/memories/cacti.csv`. A query takes about 0.5 s.
+No user needs CACTI: `python -m estimate.cacti DIR` is run once and writes `estimate/data/memories/cacti.csv`. DIR is a
+built CACTI 7, for example the folder `zigzag/cacti/cacti_master` of zigzag-dse 3.9.1. A query takes about 0.5 s.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ from arch.events import Event
 from arch.workload import Workload
 from estimate.book import Book, book
 from estimate.ranges import Range
-from estimate.structure import Units, structure
+from estimate.structure import Units
 from estimate.technology import Technology
-from estimate.usage import MEMORY_EVENTS, components, features, uses
+from estimate.usage import MEMORY_EVENTS, features, hardware, uses
 
 CLOCK = ("register clock", "clock tree")
 LEAKAGE = ("logic leakage", "memory leakage")
@@ -81,8 +81,7 @@ class Energy:
         return self._ranges(self.joules.sum(axis=2) @ belongs.T, names)
 
     def _ranges(self, values: np.ndarray, names) -> dict:
-        bars = self.prices.bars(values).T
-        return {name: Range(*bar) for name, bar in zip(names, bars.tolist(), strict=True)}
+        return dict(zip(names, self.prices.ranges(values), strict=True))
 
     def table(self) -> pd.DataFrame:
         """A row a layer, phase and component: low, central and high in J."""
@@ -156,7 +155,7 @@ def energy(
         workload.cycles * clock * 1e-9,
         workload.estimated,
         all(row.zero_products is not None for row in workload.rows if row.steps),
-        (*components(chip), *MEMORY_EVENTS, *CLOCK, *LEAKAGE),
+        (*hardware(chip), *MEMORY_EVENTS, *CLOCK, *LEAKAGE),
         np.concatenate(parts, axis=2),
         Range(*(bits * 1e-12 * item for item in _triple(technology))),
         found,
@@ -177,7 +176,7 @@ def _logic(workload: Workload, found: Book) -> np.ndarray:
     joules = np.einsum("rcu,su->src", operations, found.logic_pj)
     zeros = np.array([row.zero_products or 0 for row in workload.rows], np.float64)
     saved = np.outer((1 - found.zero_product) * found.logic_pj[:, _MULTIPLIER], zeros)
-    joules[:, :, components(workload.chip).index("multipliers")] -= saved
+    joules[:, :, list(hardware(workload.chip)).index("multipliers")] -= saved
     return joules * 1e-12
 
 
@@ -201,7 +200,7 @@ def _clock(cycles: np.ndarray, found: Book) -> np.ndarray:
 
 def _leakage(workload: Workload, seconds: np.ndarray, found: Book) -> np.ndarray:
     """J [S, rows, 2] of logic and of memories."""
-    units = sum(structure(workload.chip).values(), Units())
+    units = sum(hardware(workload.chip).values(), Units())
     logic = found.logic_nw @ np.array(units.values()) * 1e-9
     memory = found.memory[:, :, 2].sum(axis=1) * 1e-3
     return np.stack([np.outer(logic, seconds), np.outer(memory, seconds)], axis=2)

@@ -10,8 +10,11 @@ import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from math import exp, log
+from itertools import product
+from math import log
 from pathlib import Path
+
+import numpy as np
 
 from arch.errors import InputError
 
@@ -75,11 +78,13 @@ def cacti(node_nm: int, kind: str) -> Memories:
         size = words * width / 8
         where = f"a memory of {words} words of {bits} bits"
         if not sizes[0] <= size <= sizes[-1]:
-            raise InputError(f"{where} must have {sizes[0]} to {sizes[-1]} bytes a macro for CACTI's data, not {size:g}")
-        corners = _corners(grid, _bracket(sizes, size), _bracket(widths, width))
-        if corners is None:
+            raise InputError(
+                f"{where} must have {sizes[0]} to {sizes[-1]} bytes a macro for CACTI's data, not {size:g}"
+            )
+        near = _bracket(sizes, size), _bracket(widths, width)
+        if any(key not in grid for key in product(*near)):
             raise InputError(f"{where} is too shallow for CACTI's data at {node_nm} nm {kind}; give it more words")
-        return _blend(corners, size, width) * beside
+        return _blend(grid, *near, (_between(near[0], size), _between(near[1], width))) * beside
 
     return macro
 
@@ -94,7 +99,9 @@ def _grid(node_nm: int, kind: str) -> dict[tuple[int, int], Macro]:
             if int(row["node_nm"]) == node_nm and row["kind"] == kind and on_grid:
                 found[size, bits] = _macro(row)
     if not found:
-        raise InputError(f"CACTI's data must be asked for 22, 32, 45, 65 or 90 nm and hp, lstp or lop, not {node_nm} {kind}")
+        raise InputError(
+            f"CACTI's data must be asked for 22, 32, 45, 65 or 90 nm and hp, lstp or lop, not {node_nm} {kind}"
+        )
     return found
 
 
@@ -109,32 +116,23 @@ def _bracket(points: list[int], value: float) -> tuple[int, int]:
     return below, above
 
 
-Corner = tuple[int, int, Macro]
+Shares = tuple[float, float]
+"""Of sizes and of widths."""
 
 
-def _corners(grid: dict[tuple[int, int], Macro], sizes: tuple[int, int], widths: tuple[int, int]) -> list[Corner] | None:
-    """Bytes, bits and cost at the ends of both brackets; None if the grid lacks one."""
-    keys = sorted({(size, width) for size in sizes for width in widths})
-    if any(key not in grid for key in keys):
-        return None
-    return [(*key, grid[key]) for key in keys]
+def _blend(grid: dict[tuple[int, int], Macro], sizes: tuple[int, int], widths: tuple[int, int], share: Shares) -> Macro:
+    """Bilinear in logarithms of bytes and bits; `share` of the way from the first neighbour to the second."""
+    total = np.zeros(4)
+    for size, along in zip(sizes, (1 - share[0], share[0]), strict=True):
+        for width, across in zip(widths, (1 - share[1], share[1]), strict=True):
+            if along * across > 0:
+                total += along * across * np.log(grid[size, width].values())
+    return Macro(*np.exp(total).tolist())
 
 
-def _blend(corners: list[Corner], size: float, width: float) -> Macro:
-    """Bilinear in logarithms of bytes and bits."""
-    values = [0.0] * 4
-    for bytes_, bits, macro in corners:
-        weight = _weight(corners, 0, bytes_, size) * _weight(corners, 1, bits, width)
-        values = [total + weight * log(value) for total, value in zip(values, macro.values(), strict=True)]
-    return Macro(*map(exp, values))
-
-
-def _weight(corners: list[Corner], axis: int, end: int, value: float) -> float:
-    low, high = (pick(corner[axis] for corner in corners) for pick in (min, max))
-    if low == high:
-        return 1.0
-    share = log(value / low) / log(high / low)
-    return share if end == high else 1 - share
+def _between(points: tuple[int, int], value: float) -> float:
+    """Where `value` lies between two points, 0 to 1, by logarithms."""
+    return log(value / points[0]) / log(points[1] / points[0]) if points[0] != points[1] else 0.0
 
 
 @lru_cache(maxsize=64)
@@ -157,7 +155,9 @@ def macros(path: Path) -> Memories:
                 fitting.append(Macro(*energies, one.leakage_mw * tiles, one.area_mm2 * tiles))
         if not fitting:
             known = ", ".join(f"{depth} x {width}" for depth, width in table)
-            raise InputError(f"a memory of {words} words of {bits} bits cannot be made of {path.stem}'s macros ({known})")
+            raise InputError(
+                f"a memory of {words} words of {bits} bits cannot be made of {path.stem}'s macros ({known})"
+            )
         return min(fitting, key=lambda found: found.area_mm2)
 
     return macro

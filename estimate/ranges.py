@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+
 @dataclass(frozen=True)
 class Range:
     """`low` <= `central` <= `high`, in one unit, none negative.
@@ -30,7 +31,7 @@ class Range:
     def described(self, unit: str) -> str:
         """For people: the number with a fitting prefix of `unit`, and its bar."""
         scale, prefix = next((item for item in _PREFIXES if self.central >= item[0]), _PREFIXES[-1])
-        low, central, high = (f"{value / scale:.3g}" for value in (self.low, self.central, self.high))
+        low, central, high = (_short(value / scale) for value in (self.low, self.central, self.high))
         return f"{central} {prefix}{unit} ({low} to {high})"
 
     def to_dict(self) -> dict[str, float]:
@@ -39,3 +40,8 @@ class Range:
 
 
 _PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))
+
+
+def _short(value: float) -> str:
+    """Three digits, without an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

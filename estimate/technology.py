@@ -130,6 +130,9 @@ class Technology(_Model):
     external_pj_per_bit: Spread
     folder: Path = Field(default=TECHNOLOGIES, exclude=True)
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.folder))
+
     @classmethod
     def load(cls, name: str | Path) -> Technology:
         """A shipped technology by name (`65nm`, `45nm` ...) or one from a YAML file. Raises `TechnologyError`."""

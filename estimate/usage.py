@@ -24,9 +24,10 @@ _FEATURES = (*Event, *MODES, "loss_cycles")
 _PLACE = {name: place for place, name in enumerate(_FEATURES)}
 
 
-def components(chip: Chip) -> tuple[str, ...]:
-    """The components of logic, in the order of every array here."""
-    return tuple(structure(chip))
+@lru_cache(maxsize=256)
+def hardware(chip: Chip) -> dict[str, Units]:
+    """`estimate.structure.structure`, made once a chip: the components of logic in the order of every array here."""
+    return structure(chip)
 
 
 def features(workload: Workload) -> np.ndarray:
@@ -48,7 +49,7 @@ def _features(row: Work) -> np.ndarray:
 @lru_cache(maxsize=256)
 def uses(chip: Chip) -> np.ndarray:
     """float64[components, features, 4]: operations of units (as `Units.values`) in a component for one of a feature."""
-    names = components(chip)
+    names = tuple(hardware(chip))
     found = np.zeros((len(names), len(_FEATURES), 4))
     for component, feature, used in _uses(chip):
         if component in names:
@@ -61,34 +62,34 @@ def _share(units: Units, share: float) -> tuple[float, ...]:
 
 
 def _uses(chip: Chip) -> Iterator[tuple[str, Event | str, Units | tuple[float, ...]]]:
-    hardware = structure(chip)
+    units = hardware(chip)
     taps, word = chip.taps, word_bits(chip)
     for name in ("multipliers", "nest", "array"):
-        yield name, Event.STEPS, hardware[name]
+        yield name, Event.STEPS, units[name]
     # a kernel register is chosen among all of them in a step, and a word written chooses its register
     chosen = row_bits(chip) * index_bits(chip.kernel_registers)
     yield "kernels", Event.STEPS, Units(select_bits=chosen)
     yield "kernels", Event.REGISTER_WORDS, Units(register_bits=word, select_bits=word * chip.kernel_registers)
     for mode, cells in _cells(chip).items():
         share = cells / chip.multipliers
-        adders = hardware["accumulators"].adder_bits * share
-        selects = hardware["accumulators"].select_bits * share
+        adders = units["accumulators"].adder_bits * share
+        selects = units["accumulators"].select_bits * share
         yield "accumulators", mode, (cells * chip.accumulator_bits, adders, selects, 0.0)
     for event in (Event.FEATURE_READS, Event.GRADIENT_READS):  # K words make an access, which moves a window
-        yield "window", event, _share(hardware["window"], 1 / chip.kernel)
-        yield "loader", event, _share(hardware["loader"], 1 / chip.kernel)
-    yield "rows", Event.WEIGHT_READS, _share(hardware["rows"], 1 / taps)
-    yield "writeback", Event.ROUNDED_WORDS, _share(hardware["writeback"], 1 / taps)
+        yield "window", event, _share(units["window"], 1 / chip.kernel)
+        yield "loader", event, _share(units["loader"], 1 / chip.kernel)
+    yield "rows", Event.WEIGHT_READS, _share(units["rows"], 1 / taps)
+    yield "writeback", Event.ROUNDED_WORDS, _share(units["writeback"], 1 / taps)
     for name in ("feature", "gradient", "weight"):
         banks = chip.weight_memory.banks if name == "weight" else chip.kernel
         for kind in ("READS", "WRITES"):
-            yield name, Event[f"{name.upper()}_{kind}"], _share(hardware[name], 1 / banks)
-    yield "vector", "loss_cycles", hardware["vector"]
-    yield "sequencers", Event.INSTRUCTIONS, _share(hardware["sequencers"], 1 / 3)
-    yield "counters", Event.BUSY, _share(hardware["counters"], _COUNTERS_TURNING / 3)
-    if "dma" in hardware:
+            yield name, Event[f"{name.upper()}_{kind}"], _share(units[name], 1 / banks)
+    yield "vector", "loss_cycles", units["vector"]
+    yield "sequencers", Event.INSTRUCTIONS, _share(units["sequencers"], 1 / 3)
+    yield "counters", Event.BUSY, _share(units["counters"], _COUNTERS_TURNING / 3)
+    if "dma" in units:
         for event in (Event.EXTERNAL_READS, Event.EXTERNAL_WRITES):
-            yield "dma", event, _share(hardware["dma"], max(chip.external_beats, 1))
+            yield "dma", event, _share(units["dma"], max(chip.external_beats, 1))
 
 
 def _cells(chip: Chip) -> dict[str, int]:
