@@ -20,10 +20,10 @@ from arch.errors import InputError
 from arch.files import write_whole
 
 DATA = Path(__file__).parent / "data" / "memories" / "cacti.csv"
-NODES = (22, 32, 45, 65, 90)
-KINDS = ("hp", "lop", "lstp")
+NODES = (65, 45, 90, 32, 22)
+KINDS = ("lstp", "lop", "hp")
 WIDTHS = (8, 16, 32, 64, 128, 256)
-SIZES = tuple(2**power for power in range(7, 22))
+SIZES = tuple(2**power for power in range(7, 21))
 BETWEEN = ((768, 48), (3000, 96), (5456, 128), (5006, 128), (24576, 96), (49152, 64), (196608, 192))
 """Sizes and widths off the grid, kept as rows of their own to say how far interpolation is from CACTI's answer."""
 COLUMNS = ("node_nm", "kind", "bytes", "bits", "read_pj", "write_pj", "leakage_mw", "area_mm2", "cycle_ns")
@@ -134,25 +134,23 @@ def _answer(text: str, key: str) -> float:
     return float(found[1])
 
 
-def questions() -> Iterator[tuple[int, str, int, int]]:
-    """Node, kind, bytes and bits of every row; words must be at least 8 deep."""
-    for node, kind, size, bits in product(NODES, KINDS, SIZES, WIDTHS):
-        if size * 8 >= 8 * bits:
-            yield node, kind, size, bits
-    for node, kind, (size, bits) in product(NODES, KINDS, BETWEEN):
-        yield node, kind, size, bits
+def questions(node: int, kind: str) -> Iterator[tuple[int, int]]:
+    """Bytes and bits of every row of a node and kind; words must be at least 8 deep."""
+    yield from ((size, bits) for size, bits in product(SIZES, WIDTHS) if size >= bits)
+    yield from BETWEEN
 
 
 def main(folder: Path) -> None:
-    """Ask everything and write the data, whole or not at all."""
+    """Ask everything; what is known so far is written, whole or not at all, after each node and kind."""
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
     out.writerow(COLUMNS)
-    for asked in questions():
-        answer = query(folder, *asked)
-        if answer is not None:
-            out.writerow([*asked, *(f"{answer[name]:.4g}" for name in COLUMNS[4:])])
-    write_whole(DATA, text.getvalue().encode())
+    for node, kind in product(NODES, KINDS):
+        for size, bits in questions(node, kind):
+            answer = query(folder, node, kind, size, bits)
+            if answer is not None:
+                out.writerow([node, kind, size, bits, *(f"{answer[name]:.4g}" for name in COLUMNS[4:])])
+        write_whole(DATA, text.getvalue().encode())
 
 
 if __name__ == "__main__":

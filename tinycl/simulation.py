@@ -24,7 +24,7 @@ def simulate_program(program: Program, entry: str, steps: int, data: Path | None
     Returns cycles of a pass, all events by engine and name, and the last pass's outputs. Raises `InputError` on data
     that does not fit the program's inputs.
     """
-    inputs = _inputs(program, entry, data)
+    inputs = inputs_for(program, entry, data)
     order = np.arange(steps) % len(inputs["input"])
     if stepped:
         machine, counters, last = _stepped(program, entry, inputs, order)
@@ -57,7 +57,8 @@ def _stepped(program: Program, entry: str, inputs: dict[str, np.ndarray], order:
     return machine, counters, last
 
 
-def _inputs(program: Program, entry: str, data: Path | None) -> dict[str, np.ndarray]:
+def inputs_for(program: Program, entry: str, data: Path | None) -> dict[str, np.ndarray]:
+    """The program's inputs, one a sample of `data`, or 16 made ones. Raises `InputError` on data that does not fit."""
     program.first(entry, Engine.ARRAY)  # refuses an unknown entry
     if "input" not in program.inputs or "logits" not in program.outputs:
         raise InputError("a program to simulate needs an input named input and an output named logits")
