@@ -19,6 +19,9 @@ from estimate.ranges import Range
 from estimate.technology import Technology
 from estimate.usage import hardware
 
+_NOTHING = 1e-30
+"""Stands for 0 where logarithms are taken."""
+
 
 @dataclass(frozen=True)
 class Book:
@@ -106,7 +109,7 @@ def _memory_prices(technology: Technology, chip: Chip, found: Prices) -> list[li
     for macros, words, bits in memories(chip).values():
         logs = np.zeros(4)
         for place, factors in zip(found.memory_tables, found.memory_factors, strict=True):
-            logs += np.log(_scaled(tables[place](words, bits), factors))
+            logs += np.log(np.maximum(_scaled(tables[place](words, bits), factors), _NOTHING))
         read, write, leakage, area = np.exp(logs / len(found.memory_tables))
         whole.append([read, write, leakage * macros, area * macros])
     return whole
