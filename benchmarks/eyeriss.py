@@ -2,9 +2,9 @@
 
 python benchmarks/eyeriss.py
 
-Published (Chen et al., JSSC 2017): power, times, processing elements at work and bytes of the global buffer, for batch 4
-at 200 MHz and 1.0 V. Multiply-accumulates follow from AlexNet's shapes. Recalled, not read: zeros of the inputs, and what
-a processing element holds. Nothing is fitted.
+Published (Chen et al., JSSC 2017): power, times, processing elements at work and bytes of the global buffer, for batch
+4 at 200 MHz and 1.0 V. Multiply-accumulates follow from AlexNet's shapes. Recalled, not read: zeros of the inputs, and
+what a processing element holds. Nothing is fitted.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ FILTERS, INPUTS, SUMS = 224, 12, 24
 REGISTER_BITS = WORD * (INPUTS + SUMS + 5 + 3 * 4)
 """Of an element: scratchpads, five pipeline words, three queues of four words (the last two assumed)."""
 MISSING = (
-    "scratchpad accesses (here: four a multiply-accumulate, as its dataflow has them), words on the network (here: as many "
-    "as leave the buffer), the clock network's load beyond the elements' registers, run-length coders and pads"
+    "scratchpad accesses (here: four a multiply-accumulate, as its dataflow has them), words on the network (here: as "
+    "many as leave the buffer), the clock network's load beyond the elements' registers, run-length coders and pads"
 )
 
 

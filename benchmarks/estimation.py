@@ -1,6 +1,6 @@
 """How long 1,000 estimates of a compiled network take, each of another clock and supply: energy, its bar, and area.
 
-python benchmarks/estimate.py
+python benchmarks/estimation.py
 """
 
 from __future__ import annotations
