@@ -102,7 +102,7 @@ def predicted(layer: Layer, technology: Technology, answers: Answers) -> dict[st
 
 def main() -> None:
     technology = Technology.load("65nm")
-    answers, places = numbered(variations(technology, VOLTAGE))
+    answers, places = numbered(variations(technology, stated=True))
     joules = np.array([[list(predicted(layer, technology, item).values()) for layer in LAYERS] for item in answers])
     rows = [*((layer.name, layer.joules) for layer in LAYERS), ("all", sum(layer.joules for layer in LAYERS))]
     by_layer = np.concatenate([joules.sum(axis=2), joules.sum(axis=(1, 2))[:, None]], axis=1)

@@ -13,14 +13,10 @@ import numpy as np
 
 from arch.chip import Chip, OnChipMemory
 from arch.isa import ENGINES, INSTRUCTION_BITS
-from estimate.memory import Macro
-from estimate.prices import CENTRAL, Answers, Prices, prices, variations
+from estimate.prices import CENTRAL, NOTHING, Answers, Prices, prices, variations
 from estimate.ranges import Range
 from estimate.technology import Technology
 from estimate.usage import hardware
-
-_NOTHING = 1e-30
-"""Stands for 0 where logarithms are taken."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ def numbered(varied: dict[str, tuple[Answers, ...]]) -> tuple[list[Answers], dic
 @lru_cache(maxsize=256)
 def book(technology: Technology, chip: Chip, voltage: float | None) -> Book:
     """The prices of `chip`. Raises `InputError` where a memory is outside every table's range."""
-    answers, doubts = numbered(variations(technology, voltage))
+    answers, doubts = numbered(variations(technology, voltage is not None))
     found = [prices(technology, chip.word_bits, voltage, item) for item in answers]
     bits = sum(part.register_bits for part in hardware(chip).values())
     units = np.array([item.units for item in found])
@@ -113,19 +109,18 @@ def memories(chip: Chip) -> dict[str, tuple[int, int, int]]:
     return found | {"program memory": program}
 
 
-def _memory_prices(technology: Technology, chip: Chip, found: Prices) -> list[list[float]]:
+def _memory_prices(technology: Technology, chip: Chip, found: Prices) -> np.ndarray:
     """Of each memory: pJ of a word read and written, mW and mm² of all its macros; the mean of the tables taken."""
-    tables = technology.memories()
-    whole: list[list[float]] = []
-    for macros, words, bits in memories(chip).values():
-        logs = np.zeros(4)
-        for place, factors in zip(found.memory_tables, found.memory_factors, strict=True):
-            logs += np.log(np.maximum(_scaled(tables[place](words, bits), factors), _NOTHING))
-        read, write, leakage, area = np.exp(logs / len(found.memory_tables))
-        whole.append([read, write, leakage * macros, area * macros])
+    logs = _macro_logs(technology, chip)[list(found.memory_tables)]
+    factors = np.array([(energy, energy, leakage, size) for energy, leakage, size in found.memory_factors])
+    whole = np.exp((logs + np.log(np.maximum(factors, NOTHING))[:, None, :]).mean(axis=0))
+    counts = np.array([count for count, _, _ in memories(chip).values()])
+    whole[:, 2:] *= counts[:, None]
     return whole
 
 
-def _scaled(macro: Macro, factors: tuple[float, float, float]) -> tuple[float, float, float, float]:
-    energy, leakage, area = factors
-    return macro.read_pj * energy, macro.write_pj * energy, macro.leakage_mw * leakage, macro.area_mm2 * area
+@lru_cache(maxsize=256)
+def _macro_logs(technology: Technology, chip: Chip) -> np.ndarray:
+    """Logarithms of one macro of each memory, float64[tables, memories, 4], as the tables have them."""
+    shapes = [shape[1:] for shape in memories(chip).values()]
+    return np.log([[table(*shape).values() for shape in shapes] for table in technology.memories()])
