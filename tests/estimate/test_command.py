@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from arch.chip import Chip
 from arch.workload import Workload
-from compiler import Calibration, Network, compile_network
+from compiler import Calibration, Network, Options, compile_network
 from estimate.energy import energy
 from estimate.pictures import figure, intensity
 from estimate.technology import Technology
@@ -23,7 +23,7 @@ NETWORK = Network("small", (3, 6, 6)).conv(3, name="c").relu().dense(4, name="d"
 @pytest.fixture(scope="module")
 def program(tmp_path_factory) -> Path:
     samples = np.random.default_rng(0).uniform(0, 1, (4, 3, 6, 6))
-    build = compile_network(NETWORK, Chip.load("paper"), NETWORK.initial(0), Calibration(samples, None, 4))
+    build = compile_network(NETWORK, Chip.load("paper"), NETWORK.initial(0), Calibration(samples, None, 4), Options(train=False))
     assert build.program
     path = tmp_path_factory.mktemp("build") / "small.tcl"
     build.program.save(path)
