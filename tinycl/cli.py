@@ -191,6 +191,7 @@ def simulate(
     rows = {"cycles of a pass": f"{result['cycles']:,}"}
     for engine, events in result["counters"].items():
         rows |= {f"{engine} {name.lower().replace('_', ' ')}": f"{count:,}" for name, count in events.items() if count}
+    rows |= {name: f"{count:,}" for name, count in result["activity"].items()}
     out.print(facts(f"{steps} x {entry} of {program}", rows))
 
 
