@@ -80,7 +80,7 @@ def counted_on(program: Program, work: Workload, data: Path) -> Workload:
     """The workload with the counts of a run on the samples of `data`, the mean of at most `MOST_SAMPLES`."""
     inputs = inputs_for(program, work.entry, data)
     steps = min(MOST_SAMPLES, len(inputs["input"]))
-    result = FastMachine(program).run(work.entry, inputs, steps=steps, order=np.arange(steps))
+    result = FastMachine(program).run(work.entry, inputs, steps=steps, order=np.arange(steps), count_zeros=True)
     return work.measured(program, result.per_instruction, steps)
 
 

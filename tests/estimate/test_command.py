@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from arch.chip import Chip
+from arch.program import Program
 from arch.workload import Workload
 from compiler import Calibration, Network, Options, compile_network
 from estimate.energy import energy
@@ -23,7 +24,8 @@ NETWORK = Network("small", (3, 6, 6)).conv(3, name="c").relu().dense(4, name="d"
 @pytest.fixture(scope="module")
 def program(tmp_path_factory) -> Path:
     samples = np.random.default_rng(0).uniform(0, 1, (4, 3, 6, 6))
-    build = compile_network(NETWORK, Chip.load("paper"), NETWORK.initial(0), Calibration(samples, None, 4), Options(train=False))
+    options = Options(train=False)
+    build = compile_network(NETWORK, Chip.load("paper"), NETWORK.initial(0), Calibration(samples, None, 4), options)
     assert build.program
     path = tmp_path_factory.mktemp("build") / "small.tcl"
     build.program.save(path)
@@ -97,8 +99,6 @@ def test_a_memory_out_of_range_is_refused(program, tmp_path):
 def test_picture_shows_every_row_with_energy(program, tmp_path):
     path = tmp_path / "energy.png"
     assert call(program, "--picture", path).exit_code == 0 and path.read_bytes().startswith(b"\x89PNG")
-    from arch.program import Program
-
     work = Workload.of(Program.load(program), "infer", "small")
     bars, roof = figure(energy(work, Technology.load("65nm"))).axes
     assert [label.get_text() for label in bars.get_yticklabels()][:2] == ["c forward", "d forward"]

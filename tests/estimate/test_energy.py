@@ -92,11 +92,11 @@ def test_sums_and_units(tmp_path):
     found = energy(work(FEATURE_READS=7), made, clock_ns=4)
     for parts in (found.by_component(), found.by_layer(), found.by_phase(), found.by_row()):
         assert sum(item.central for item in parts.values()) == pytest.approx(found.total.central)
-    assert found.table()["central_J"].sum() == pytest.approx(found.total.central)
+    assert found.table()["central_J"].to_numpy().sum() == pytest.approx(found.total.central)
     assert found.power.central == pytest.approx(found.total.central / (CYCLES * 4e-9))
     assert json.loads(found.to_json())["total_J"]["central"] == pytest.approx(found.total.central, rel=1e-3)
     table = area(PAPER, made).table()
-    assert table["central_mm2"].sum() == pytest.approx(area(PAPER, made).total.central)
+    assert table["central_mm2"].to_numpy().sum() == pytest.approx(area(PAPER, made).total.central)
 
 
 def test_supply_and_clock(tmp_path):
@@ -132,7 +132,7 @@ def test_doubts_add_as_independent(tmp_path):
 @pytest.mark.parametrize("event", [event for event in Event if event.name not in ("SATURATIONS", "LOST_UPDATES")])
 def test_more_of_an_event_never_takes_less(tmp_path, event):
     made = technology(tmp_path)
-    more = energy(work(**{event.name: 5000}), made)
+    more = energy(work("convolution", **{event.name: 5000}), made)
     base = energy(work(), made)
     assert more.total.central + more.external.central >= base.total.central
 
