@@ -25,7 +25,9 @@ NETWORK = Network("small", (3, 6, 6)).conv(3, name="c").relu().dense(4, name="d"
 def program(tmp_path_factory) -> Path:
     samples = np.random.default_rng(0).uniform(0, 1, (4, 3, 6, 6))
     options = Options(train=False)
-    build = compile_network(NETWORK, Chip.load("paper"), NETWORK.initial(0), Calibration(samples, None, 4), options)
+    build = compile_network(
+        NETWORK, Chip.load("paper"), NETWORK.initial(0), Calibration(samples, np.zeros(4, np.int64), 4), options
+    )
     assert build.program
     path = tmp_path_factory.mktemp("build") / "small.tcl"
     build.program.save(path)

@@ -50,7 +50,7 @@ def test_accumulators_by_reduction(tmp_path, mode, cells):
 
 def test_memories(tmp_path):
     counts = {"FEATURE_READS": 7, "FEATURE_WRITES": 5, "WEIGHT_READS": 3, "INSTRUCTIONS": 2}
-    found = energy(work(**counts), technology(tmp_path))
+    found = energy(work("convolution", **counts), technology(tmp_path))
     assert joules(found, "feature memory") == pytest.approx((7 * 10 + 5 * 20) * 1e-12)
     assert joules(found, "weight memory") == pytest.approx(3 * 10 * 1e-12)
     assert joules(found, "gradient memory") == 0
