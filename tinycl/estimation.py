@@ -92,6 +92,19 @@ def shown(found: Estimate) -> list[Table]:
     return tables
 
 
+def brief(estimate: dict) -> dict[str, str]:
+    """A few facts of what `Estimate.to_dict` gave, with the names of the tables."""
+    item, technology = estimate["energy"], estimate["technology"]
+    tables = Technology.load(technology["name"])
+    logic, memory = (use.name for use in tables.logic_tables()), (use.name for use in tables.memory)
+    return {
+        "energy of a step": Range(**item["total_J"]).described("J"),
+        "power": f"{Range(**item['power_W']).described('W')} at {item['clock_ns']:g} ns, {item['voltage']:g} V",
+        "area": f"{_mm2(Range(**estimate['area']['total']))} mm2",
+        "tables": f"{technology['name']}: {', '.join([*logic, *memory])}; zeros not told apart (docs/estimation.md)",
+    }
+
+
 def _summary(found: Estimate) -> Table:
     item, technology = found.energy, found.technology
     work = item.workload
