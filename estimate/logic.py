@@ -1,8 +1,7 @@
 """Area of a chip's logic, from coefficients that synthesis gave: for each component µm² a unit, with what is left over.
 
 Tables are `data/synthesis/LIBRARY.yaml`, written by `python -m synthesis.fit` from the measurements beside them. They
-hold for chips like those that were measured; `LogicTable.area` refuses none, and `spread` says how far off a component
-was.
+hold for chips like those that were measured; `spread` says how far off whole chips were that the fit did not see.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class _Model(BaseModel):
 
 
 class AreaUnits(_Model):
-    """µm² of a component's units: area = constant + register_bit · register bits + … + multiplier_bit2 · W² a multiplier.
+    """µm² of a component's units: a constant, a bit of each kind, and W and W² a multiplier of W bits.
 
     `mean_error` and `worst_error` are relative, over the chips of the fit.
     """
@@ -54,7 +53,7 @@ class Held(_Model):
     worst_error: float
 
 
-class LogicTable(_Model):
+class SynthesisTable(_Model):
     """Coefficients of one library."""
 
     library: str
@@ -83,14 +82,14 @@ def features(units: Units, word_bits: int) -> tuple[float, ...]:
 
 
 @cache
-def logic_tables() -> dict[str, LogicTable]:
+def synthesis_tables() -> dict[str, SynthesisTable]:
     """The tables that come with tinycl, by library."""
     return {path.stem: load_table(path) for path in sorted(TABLES.glob("*.yaml"))}
 
 
-def load_table(path: Path) -> LogicTable:
+def load_table(path: Path) -> SynthesisTable:
     """A table from its file. Raises `InputError` naming every wrong field."""
     try:
-        return LogicTable.model_validate(parse_yaml(read_text(path, LARGEST_YAML), str(path)))
+        return SynthesisTable.model_validate(parse_yaml(read_text(path, LARGEST_YAML), str(path)))
     except ValidationError as error:
         raise InputError(f"{path}: {described(error)}") from None

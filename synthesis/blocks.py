@@ -68,7 +68,7 @@ def elaborated(chip: Chip) -> dict[str, str]:
     """The RTLIL of every module of `chip`, its processes turned into registers and multiplexers, by full name."""
     with _no_collection():
         text = rtlil.convert(TinyCL(chip), name=TOP, emit_src=False)
-    return modules_of(_processed(text, TOP))
+    return modules_of(processed(text, TOP))
 
 
 def modules_of(text: str) -> dict[str, str]:
@@ -79,7 +79,7 @@ def modules_of(text: str) -> dict[str, str]:
 @cache
 def multiplier(word_bits: int) -> str:
     """RTLIL of a signed multiplier of two elements."""
-    return _processed(rtlil.convert(_Multiplier(word_bits), name=MULTIPLIER, emit_src=False), MULTIPLIER)
+    return processed(rtlil.convert(_Multiplier(word_bits), name=MULTIPLIER, emit_src=False), MULTIPLIER)
 
 
 class _Multiplier(wiring.Component):
@@ -94,7 +94,8 @@ class _Multiplier(wiring.Component):
         return m
 
 
-def _processed(text: str, top: str) -> str:
+def processed(text: str, top: str) -> str:
+    """RTLIL as Amaranth writes it, its processes turned into registers and multiplexers, its memories put together."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "in.il"), Path(folder, "out.il")
         source.write_text(text)

@@ -17,7 +17,7 @@ from sklearn.linear_model import LinearRegression
 
 from arch.chip import Chip
 from arch.files import write_whole
-from estimate.logic import TABLES, AreaUnits, Held, LogicTable, features
+from estimate.logic import TABLES, AreaUnits, Held, SynthesisTable, features
 from estimate.structure import structure
 from synthesis.chips import FITTED, HELD_OUT
 from synthesis.mapping import PERIOD_PS
@@ -33,7 +33,7 @@ _DIGITS = 5
 def fit(areas: pd.DataFrame) -> dict[str, AreaUnits]:
     """The coefficients of each component from rows `chip`, `component`, `area_um2` of chips in `FITTED`."""
     chips = {chip.name: chip for chip in FITTED}
-    rows = areas[areas.chip.isin(list(chips))]
+    rows = areas.loc[areas["chip"].isin(list(chips))]
     return {str(name): _component(str(name), group, chips) for name, group in rows.groupby("component", sort=False)}
 
 
@@ -41,7 +41,7 @@ def held_out(table: Mapping[str, AreaUnits], areas: pd.DataFrame) -> Held:
     """Errors of whole chips in `HELD_OUT`, as far as they are measured."""
     errors = {}
     for chip in HELD_OUT:
-        measured = areas[areas.chip == chip.name].area_um2.sum()
+        measured = areas.loc[areas["chip"] == chip.name, "area_um2"].sum()
         if measured:
             units = structure(chip)
             predicted = sum(table[name].area(units[name], chip.word_bits) for name in units)
@@ -70,12 +70,12 @@ def _non_negative(inputs: np.ndarray) -> np.ndarray:
     return np.array([float(f"{value:.{_DIGITS}g}") for value in model.coef_ / scale])
 
 
-def make_table(library: Mapping[str, object], areas: pd.DataFrame) -> LogicTable:
+def make_table(library: Mapping[str, object], areas: pd.DataFrame) -> SynthesisTable:
     """The table of one library from its measured areas."""
-    own = areas[areas.library == library["library"]]
+    own = areas.loc[areas["library"] == library["library"]]
     table = fit(own)
     names = [chip.name for chip in FITTED if chip.name in set(own.chip)]
-    return LogicTable(
+    return SynthesisTable(
         **{str(key): value for key, value in library.items()},  # type: ignore[arg-type]
         recipe=_RECIPE,
         fitted=names,
@@ -90,7 +90,7 @@ def read() -> tuple[pd.DataFrame, list[dict[str, object]]]:
     return pd.read_csv(AREAS), [{str(key): value for key, value in row.items()} for row in libraries.to_dict("records")]
 
 
-def text_of(table: LogicTable) -> str:
+def text_of(table: SynthesisTable) -> str:
     """The table's file."""
     return yaml.safe_dump(table.model_dump(), sort_keys=False, allow_unicode=True, width=120)
 

@@ -13,7 +13,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,6 +27,7 @@ PERIOD_PS = 20_000
 UNUSED = ("*lpflow*", "*probe*")
 """Cells that are for power gating and probing."""
 _VERSION = "1"
+_WORKER = Path(__file__).with_name("worker.py")
 _DELAY = re.compile(r"Delay\s*=\s*([\d.]+) ps")
 
 
@@ -106,9 +106,7 @@ def _run(block: Block, library: Library, recipe: Recipe, netlist: Path) -> Mappe
 
 
 def _in_process(folder: Path, name: str) -> str:
-    child = subprocess.run(
-        [sys.executable, str(Path(__file__).resolve()), str(folder)], capture_output=True, text=True, check=False
-    )
+    child = subprocess.run([sys.executable, str(_WORKER), str(folder)], capture_output=True, text=True, check=False)
     log = child.stdout + child.stderr
     if child.returncode:
         reasons = [line for line in log.splitlines() if "ERROR" in line] or log.splitlines()[-1:]
@@ -127,18 +125,3 @@ def _read(report: dict, top: str, log: str, library: Library) -> Mapped:
     sequential = sum(cells[name] * library.cells[name].number("area") for name in flops)
     delays = _DELAY.findall(log)
     return Mapped(area, sequential, cells, float(delays[-1]) if delays else 0.0)
-
-
-def _main(folder: Path, lines: Sequence[str]) -> None:
-    import os
-
-    from pyosys import libyosys as yosys
-
-    os.chdir(folder)
-    design = yosys.Design()
-    for line in lines:
-        yosys.Pass.call(design, line)
-
-
-if __name__ == "__main__":
-    _main(Path(sys.argv[1]), json.loads(Path(sys.argv[1], "commands.json").read_text()))

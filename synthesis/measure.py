@@ -39,14 +39,6 @@ def _measured(blocks: list[Block], library: Library, recipe: Recipe, tell: Calla
         yield Measured(block.component, block.name, block.count, mapped)
 
 
-def components(measured: list[Measured]) -> dict[str, float]:
-    """µm² of each component."""
-    areas: dict[str, float] = {}
-    for item in measured:
-        areas[item.component] = areas.get(item.component, 0.0) + item.area
-    return areas
-
-
 def say(line: str) -> None:
     """Progress, on standard error."""
     print(line, file=sys.stderr, flush=True)
