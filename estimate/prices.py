@@ -16,10 +16,14 @@ Pick = Literal["low", "central", "high"]
 
 @dataclass(frozen=True)
 class Answers:
-    """Which table and which end of each spread is taken; a table of None is the geometric mean of all."""
+    """Which table and which end of each spread is taken.
+
+    A table of None is the technology's central one, or without one the geometric mean of all.
+    """
 
     logic: int | None = None
     logic_scale: Pick = "central"
+    unseen: Pick = "central"
     memory: int | None = None
     memory_scale: Pick = "central"
     voltage: Pick = "central"
@@ -32,7 +36,18 @@ class Answers:
 
 
 CENTRAL = Answers()
-_ENDS = ("voltage", "logic_scale", "memory_scale", "activity", "clocked", "tree", "zero_product", "leakage", "density")
+_ENDS = (
+    "voltage",
+    "logic_scale",
+    "unseen",
+    "memory_scale",
+    "activity",
+    "clocked",
+    "tree",
+    "zero_product",
+    "leakage",
+    "density",
+)
 
 
 @lru_cache(maxsize=64)
@@ -54,6 +69,8 @@ def variations(technology: Technology, stated: bool) -> dict[str, tuple[Answers,
     return tables | ends
 
 
+_COMBINATIONAL = slice(1, 4)
+"""Rows of units in which glitches and wires come: adders, choices, multipliers."""
 NOTHING = 1e-30
 """Stands for 0 where logarithms are taken."""
 
@@ -102,10 +119,12 @@ def prices(technology: Technology, word_bits: int, voltage: float | None, answer
 def _logic(technology: Technology, word_bits: int, answers: Answers) -> Iterator[tuple[np.ndarray, float]]:
     """Units and clock of the tables taken, brought to the node and its central voltage."""
     for place, use in enumerate(technology.logic):
-        if answers.logic in (None, place):
+        if answers.logic == place or (answers.logic is None and technology.central in (None, use.table)):
             energy, area = _of(use.energy, answers.logic_scale), _of(use.area, answers.logic_scale)
             units, clock = _table(technology, word_bits, place)
-            yield units * (energy, area, energy), clock * energy
+            scaled = units * (energy, area, energy)
+            scaled[_COMBINATIONAL, 0] *= _of(use.unseen, answers.unseen)
+            yield scaled, clock * energy
 
 
 @lru_cache(maxsize=256)

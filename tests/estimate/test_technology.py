@@ -6,8 +6,11 @@ from estimate.area import area
 from estimate.device import Device, told
 from estimate.energy import energy
 from estimate.logic_table import LogicTable
+from estimate.structure import structure
 from estimate.technology import Technology, TechnologyError, technologies
-from tests.estimate.made import FIELDS, LOGIC, PAPER, technology, work, write
+from tests.estimate.made import FIELDS, LOGIC, PAPER, STEPS, technology, work, write
+
+HARDWARE = structure(PAPER)
 
 
 def test_shipped_ones_load_and_estimate():
@@ -78,6 +81,29 @@ def test_disagreeing_tables_are_the_bar(tmp_path):
     found = area(PAPER, made).tree["logic"]["multipliers"]
     part = 72 * (4000 - 1000) / 0.5 / 1e6
     assert found.high - found.low == pytest.approx(part)
+
+
+def test_a_central_table_is_the_centre(tmp_path):
+    write(tmp_path)
+    (tmp_path / "other.yaml").write_text((tmp_path / "logic.yaml").read_text().replace("1000", "4000"))
+    tables = [{"table": "logic.yaml"}, {"table": "other.yaml"}]
+    part = HARDWARE["multipliers"]
+    rest = part.adder_bits * 10 + part.register_bits * 10 + part.select_bits
+    for central, one in ((None, 2000), ("other.yaml", 4000)):
+        made = technology(tmp_path, logic=tables, central=central)
+        found = area(PAPER, made).tree["logic"]["multipliers"].central
+        assert found == pytest.approx((72 * one + rest) / 0.5 / 1e6)
+    with pytest.raises(TechnologyError, match="central"):
+        technology(tmp_path, logic=tables, central="none")
+
+
+def test_what_a_table_does_not_see_is_added_but_to_registers(tmp_path):
+    twice = {"low": 2, "central": 2, "high": 2}
+    base = energy(work(), technology(tmp_path)).by_component()
+    found = energy(work(), technology(tmp_path, logic=[{"table": "logic.yaml", "unseen": twice}])).by_component()
+    assert found["register clock"] == base["register clock"]
+    registers = STEPS * HARDWARE["multipliers"].register_bits * 0.02e-12
+    assert found["multipliers"].central == pytest.approx(2 * base["multipliers"].central - registers)
 
 
 def test_battery_and_heat(tmp_path):
