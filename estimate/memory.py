@@ -133,7 +133,6 @@ def _between(points: tuple[int, int], value: float) -> float:
     return log(value / points[0]) / log(points[1] / points[0]) if points[0] != points[1] else 0.0
 
 
-@lru_cache(maxsize=64)
 def macros(path: Path) -> Memories:
     """A process's own macros, a CSV of words, bits, read_pj, write_pj, leakage_mw, area_mm2.
 
