@@ -6,6 +6,7 @@ docs/estimation.md says how to add one. A path to a YAML file works wherever a n
 from __future__ import annotations
 
 from functools import lru_cache
+from math import log
 from pathlib import Path
 from typing import Literal, Self
 
@@ -15,6 +16,7 @@ from arch.errors import InputError, described
 from arch.files import LARGEST_YAML, parse_yaml, read_text
 from estimate.logic_table import LogicTable, logic_file
 from estimate.memory import CACTI_VOLTAGE, FOLDER, Memories, cacti, macros
+from estimate.scaling import NODES, scaling
 
 TECHNOLOGIES = Path(__file__).parent / "technologies"
 
@@ -50,15 +52,15 @@ ONE = Spread(low=1, central=1, high=1)
 
 
 class LogicUse(_Model):
-    """A logic table, brought to this node and its central voltage by factors; `why` names their source.
+    """A logic table, brought to this node and its central voltage by factors, or without them by `estimate.scaling`.
 
     `unseen`: of the energy of multipliers, adders and choices, as many times as the table has them; more than 1 where
-    it was made without glitches and wires.
+    it was made without glitches and wires. `why` names the source of factors.
     """
 
     table: str
-    energy: Spread = ONE
-    area: Spread = ONE
+    energy: Spread | None = None
+    area: Spread | None = None
     unseen: Spread = ONE
     why: str = ""
 
@@ -177,6 +179,10 @@ class Technology(_Model):
         """The tables of `logic`, in its order."""
         return _logic_tables(self)
 
+    def logic_factors(self) -> tuple[tuple[Spread, Spread], ...]:
+        """Of each logic table, the factors of energy and area to this node and its central voltage."""
+        return _logic_factors(self)
+
     def memories(self) -> tuple[Memories, ...]:
         """The tables of `memory`, in its order, at their own voltage and node."""
         return _memory_tables(self)
@@ -191,7 +197,7 @@ def _parsed(text: str, where: str, folder: Path) -> Technology:
 def _stamped(plain: Technology, stamps: tuple[int, ...]) -> Technology:
     """The technology with its files' times, all of which can be read."""
     found = plain.model_copy(update={"stamps": stamps})
-    found.logic_tables()
+    found.logic_factors()
     found.memories()
     return found
 
@@ -216,3 +222,30 @@ def _memory_tables(technology: Technology) -> tuple[Memories, ...]:
 @lru_cache(maxsize=64)
 def _logic_tables(technology: Technology) -> tuple[LogicTable, ...]:
     return tuple(LogicTable.load(logic_file(use.table, technology.folder)) for use in technology.logic)
+
+
+@lru_cache(maxsize=64)
+def _logic_factors(technology: Technology) -> tuple[tuple[Spread, Spread], ...]:
+    found = []
+    for use, table in zip(technology.logic, technology.logic_tables(), strict=True):
+        energy, area = use.energy, use.area
+        if energy is None or area is None:
+            own = _scaled(table, technology)
+            energy, area = energy or own[0], area or own[1]
+        found.append((energy, area))
+    return tuple(found)
+
+
+def _scaled(table: LogicTable, technology: Technology) -> tuple[Spread, Spread]:
+    """Between published nodes as `estimate.scaling` has it, from and to others near them by geometry."""
+    volts = technology.voltage.central
+    if (table.node_nm, table.voltage) == (technology.node_nm, volts):
+        return ONE, ONE
+    start, end = (min(NODES, key=lambda node: abs(log(node / near))) for near in (table.node_nm, technology.node_nm))
+    length = start / table.node_nm * technology.node_nm / end
+    scales = scaling(start, end, table.voltage, volts)
+    energy, area = (
+        Spread(low=scale.low * factor, central=scale.central * factor, high=scale.high * factor)
+        for scale, factor in ((scales["energy"], length), (scales["area"], length**2))
+    )
+    return energy, area
