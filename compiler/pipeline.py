@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from arch.program import Entry, Program, Step
 from compiler.calibration import Calibration, observe
 from compiler.density import densities
 from compiler.differentiation import differentiate
-from compiler.emission import check_executed, emit, engine_of
+from compiler.emission import emit, engine_of
 from compiler.emitter import Emitter, Numbers
 from compiler.formats import Headroom, described, fractions
 from compiler.graph import INFER, TRAIN, Graph, Operation, Optimiser, Role
@@ -25,6 +26,7 @@ from compiler.lowering import lower
 from compiler.mapping import FREE, Choice, Mapping
 from compiler.network import Network
 from compiler.nodes import NetworkError
+from compiler.normalisation import accuracies, normalised
 from compiler.patches import laid_patches, patched
 from compiler.plan import Move, Plan, Run
 from compiler.queueing import scheduled
@@ -103,6 +105,12 @@ def _patches(build: Build) -> None:
         build.graph = split_averages(build.graph, build.chip)
 
 
+def _normalisation(build: Build) -> None:
+    assert build.graph
+    if not build.options.train:
+        build.graph = normalised(build.graph, build.calibration, build.chip, build.options.headroom)
+
+
 def _differentiation(build: Build) -> None:
     if build.options.train:
         assert build.graph
@@ -111,7 +119,6 @@ def _differentiation(build: Build) -> None:
 
 def _kernels(build: Build) -> None:
     assert build.graph
-    check_executed(build.graph.operations)
     build.options.mapping.check(build.graph)
     shares = densities(build.graph, build.calibration) if build.options.skip else None
     build.kernels = Kernels(build.graph, build.chip, shares, build.options.mapping)
@@ -125,6 +132,7 @@ def _calibration(build: Build) -> None:
 def _formats(build: Build) -> None:
     assert build.graph and build.largest
     build.fractions = fractions(build.graph, build.largest, build.chip, build.options.headroom)
+    build.graph.notes += accuracies(build.graph, build.fractions, build.largest)
 
 
 def _residency(build: Build) -> None:
@@ -158,6 +166,7 @@ def _reports(build: Build) -> None:
 PASSES: dict[str, Callable[[Build], None]] = {
     "lowering": _lowering,
     "patches": _patches,
+    "normalisation": _normalisation,
     "differentiation": _differentiation,
     "kernels": _kernels,
     "calibration": _calibration,
@@ -204,16 +213,32 @@ class _Part:
 def _streams(build: Build, steps: list[Run | Move]) -> _Part:
     issued: list[Issue] = []
     labels: list[Step] = []
+    known: dict[tuple, list[Issue]] = {}
     for step in steps:
-        instructions = issues(build, step)
+        instructions = _issues(build, step, known)
         issued += instructions
         if isinstance(step, Move):
-            labels.append(Step(layer=step.layer, phase=step.phase))
+            labels.append(_label(step.layer, step.phase, 0))
             continue
-        for left in reversed(range(len(instructions))):
-            macs = 0 if left else step.operation.macs
-            labels.append(Step(layer=step.operation.layer, phase=step.operation.phase, macs=macs))
+        operation = step.operation
+        labels += [_label(operation.layer, operation.phase, 0)] * (len(instructions) - 1)
+        labels += [_label(operation.layer, operation.phase, operation.macs)] * bool(instructions)
     return _Part(scheduled(issued, build.chip), labels)
+
+
+@lru_cache
+def _label(layer: str, phase: str, macs: int) -> Step:
+    return Step(layer=layer, phase=phase, macs=macs)
+
+
+def _issues(build: Build, step: Run | Move, known: dict[tuple, list[Issue]]) -> list[Issue]:
+    """`issues`; of what has been asked before, the `known` ones: bands take turns in the same buffers."""
+    if isinstance(step, Move):
+        return issues(build, step)
+    asked = step.operation, step.part, *step.views.items()
+    if asked not in known:
+        known[asked] = issues(build, step)
+    return known[asked]
 
 
 def issues(build: Build, step: Run | Move) -> list[Issue]:

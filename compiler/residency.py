@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 
 from arch.chip import Chip
 from arch.layout import Region, Store
@@ -100,24 +101,31 @@ class _Planner:
         stop = min((words.start for words in room.taken.values()), default=room.size)
         if size > stop:
             raise Unfit(name, store, size - stop)
-        room.take(name, range(stop - size, stop))
-        self.fixed[name] = store, room.taken[name]
+        memory.rooms[store] = room.take(name, range(stop - size, stop))
+        self.fixed[name] = store, range(stop - size, stop)
 
     def _entry(self, operations: Sequence[Operation]) -> list[Run | Move]:
         memory = self._start(operations)
         steps: list[Run | Move] = []
         while memory.now + 1 < len(operations):
             memory = self._next(memory, operations)
-            steps += memory.steps
+            steps += chain.from_iterable(memory.steps)
             memory.steps = []
         for name in list(memory.at):
             if name not in memory.fixed and memory.next_use(name) is not None:
                 memory.write(name)
-        return steps + memory.steps
+        return [*steps, *chain.from_iterable(memory.steps)]
 
     def _next(self, memory: Memory, operations: Sequence[Operation]) -> Memory:
         """The memory after the next operation, or after several that run in turn. Raises `Unfit`."""
         first = memory.now + 1
+        count = self._parts(operations, first)
+        if count > LONGEST and memory.moves:  # maps that many parts of a layer read had better never leave the chip
+            parts = Bands(self.tensors, operations, first, count)
+            room = self.chip.feature_words + self.chip.gradient_words
+            if sum(self.sizes[name] for name in parts.maps) > room and parts.possible(memory):
+                with suppress(Unfit):
+                    return parts.best(memory)
         if self._streams(memory, operations[first], first):
             with suppress(Unfit):
                 return Chunks(self.tensors, operations, first).best(memory)
@@ -142,6 +150,13 @@ class _Planner:
             raise failure
         return min(done, key=lambda trial: trial.cost)
 
+    @staticmethod
+    def _parts(operations: Sequence[Operation], first: int) -> int:
+        """Operations from `first` on that are parts of one layer's forward pass."""
+        layer = operations[first].layer, operations[first].phase
+        same = (k for k in range(first, len(operations)) if (operations[k].layer, operations[k].phase) != layer)
+        return next(same, len(operations)) - first
+
     def _streams(self, memory: Memory, operation: Operation, now: int) -> bool:
         """Whether an operation's weight had better come in chunks: a large one that nothing else needs."""
         unit = self.tensors.units.get(operation.weight)
@@ -153,7 +168,7 @@ class _Planner:
         memory = Memory.empty(self.chip, self.outside, self.sizes, self._uses(operations))
         memory.moves = memory.moves and not self.still
         for name, (store, words) in self.fixed.items():
-            memory.rooms[store].take(name, words)
+            memory.rooms[store] = memory.rooms[store].take(name, words)
             memory.at[name] = store
         memory.fixed = set(self.fixed)
         memory.valid = {name for name in (*self.units, *self._given) if name not in self.fixed}
