@@ -78,22 +78,27 @@ def compare(program: Program, one_port_cycles: int) -> Comparison:
     size, lean_size = area(chip, technology), area(small, technology)
     ideal = sum(row.macs for row in some.rows) / chip.multipliers
     seconds = Range(*(PAPER_STEPS * cycles * chip.clock_ns * 1e-9 for cycles in (ideal, some.cycles, one_port_cycles)))
-    clock = sum(found.by_component()[name].central for name in ("register clock", "clock tree")) / found.total.central
+    parts = {name: item.central / found.seconds for name, item in found.by_component().items()}
+    clock = parts["register clock"] + parts["clock tree"]
+    sizes = {name: item.central for group in size.tree.values() for name, item in group.items()}
+    general = sum(sizes[name] for name in ("accumulators", "kernels", "writeback"))
     lines = [
         Line(
             "area",
             "mm2",
             size.total.widened(lean_size.total.central),
             PAPER_MM2,
-            "the paper's memories and registers are not known; a lean chip is the low end",
+            f"{sizes['program memory']:.2g} mm2 are program memories and {general:.2g} mm2 accumulators, kernel registers "
+            "and write-back for any network; what the paper's chip has of these, and its memories, is not known",
         ),
         Line(
             "power of a training step",
             "W",
             step * (1 / found.seconds),
             PAPER_WATT,
-            f"{clock:.0%} of the estimate is the registers' clock; how many the paper's chip has, and whether their "
-            "clock is gated, is not known; nor are its supply and its data",
+            f"multipliers and their adder trees alone take {parts['multipliers']:.2g} W, the registers' clock "
+            f"{clock:.2g} W; how many registers the paper's chip has, whether their clock is gated, its supply and its "
+            "data are not known",
         ),
         Line(
             f"time of {PAPER_STEPS:,} steps",
