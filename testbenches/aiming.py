@@ -23,8 +23,8 @@ from testbenches.transfers import TRANSFERS
 _CANDIDATES = 12
 """Draws of an instruction; the one that hits most holes is taken, or the first that can bring the event."""
 _LENGTH = 8
-_ENUMS: dict[str, type[IntEnum]] = {"rounding": Rounding, "overflow": Overflow}
-_FLAGS = ("mask", "relu", "negate", "skip")
+_ENUMS: dict[str, type[IntEnum]] = {"rounding": Rounding, "overflow": Overflow, "base": Base}
+_FLAGS = ("mask", "relu", "negate")
 _EVENTS = {"saturation": "extremes", "lost update": "scales", "both": "scales"}
 """The image on which an event is likely, of those that depend on data."""
 
@@ -70,10 +70,10 @@ def aimed_program(chip: Chip, rng: np.random.Generator, reached: Coverage) -> Pr
             return random_instruction(chip, rng, kind)
         aim = own[rng.integers(len(own))]
         drawn = (_toward(random_instruction(chip, rng, kind), aim, chip) for _ in range(_CANDIDATES))
-        if event:
-            items = list(drawn)
-            return next((item for item in items if _brings(item, event)), items[0])
-        return max(drawn, key=lambda item: reached.new(chip, ENGINE_OF[item.opcode][0], item))
+        if not event:
+            return max(drawn, key=lambda item: reached.new(chip, ENGINE_OF[item.opcode][0], item))
+        item = next(drawn)
+        return item if _brings(item, event) else next((other for other in drawn if _brings(other, event)), item)
 
     named = {kind for aim in alike for kind in aim.kinds}
     kinds = existing([kind for kind in KINDS if kind in named or kind in LOADS], chip)

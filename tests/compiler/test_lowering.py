@@ -130,6 +130,20 @@ def test_transposes_that_move_nothing_are_left_out():
     assert [item.operator for item in lowered(relabelled).entries["infer"]][1:] == ["GlobalAveragePool", "Gemm"]
 
 
+def test_maps_are_joined_after_they_are_pooled():
+    pytest.importorskip("torch", reason="PyTorch is the reference: pip install torch==2.13.0")
+    from tests.compiler.evaluate import evaluate
+
+    net = Network("n", (2, 6, 6)).conv(3, name="a").conv(2, name="b", after="input").concat("a", "b").max_pool(2)
+    parameters = net.initial(0)
+    graph = lower(net, parameters)
+    assert [item.operator for item in graph.operations] == ["Conv", "Conv", "MaxPool", "MaxPool", "ChannelMap"]
+    sample = np.random.default_rng(0).normal(size=(2, 6, 6))
+    expected = evaluate(net, net.checked(parameters), sample)[net.last]
+    np.testing.assert_allclose(FloatTwin(graph).infer(sample), expected, rtol=1e-12)
+    assert len(lower(net, parameters, train=True).operations) == 4
+
+
 def test_decided_formats_are_those_of_tensors():
     net = Network("n", (2, 5, 5)).conv(3).relu()
     net.fractions |= {"input": 7, "conv1": 9, "relu1": 6}
