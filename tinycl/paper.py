@@ -88,8 +88,9 @@ def compare(program: Program, one_port_cycles: int) -> Comparison:
             "mm2",
             size.total.widened(lean_size.total.central),
             PAPER_MM2,
-            f"{sizes['program memory']:.2g} mm2 are program memories and {general:.2g} mm2 accumulators, kernel registers "
-            "and write-back for any network; what the paper's chip has of these, and its memories, is not known",
+            f"{sizes['program memory']:.2g} mm2 are program memories and {general:.2g} mm2 accumulators, kernel "
+            "registers and write-back for any network; what the paper's chip has of these, and of memories, is not "
+            "known",
         ),
         Line(
             "power of a training step",
