@@ -39,6 +39,8 @@ _MODELS: dict[int, tuple[_Model, ...]] = {
         _Model((1.103, -0.362, 0.2767), (-285.7, 1239.0, -1795.0, 898.8)),
     ),
 }
+NODES = tuple(sorted(_MODELS))
+"""nm."""
 _AREA = {180: 19.0, 130: 6.4, 90: 2.8, 65: 1.5, 45: 1.0}
 """Area relative to 45 nm, as published."""
 

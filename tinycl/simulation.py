@@ -28,7 +28,7 @@ def simulate_program(program: Program, entry: str, steps: int, data: Path | None
     Returns cycles of a pass, all events by engine and name, what they say of activity (`arch.activity`), and the last
     pass's outputs. Raises `InputError` on data that does not fit the program's inputs.
     """
-    inputs = _inputs(program, entry, data)
+    inputs = inputs_for(program, entry, data)
     order = np.arange(steps) % len(inputs["input"])
     if stepped:
         machine, total = _stepped(program, entry, inputs, order)
@@ -90,7 +90,8 @@ def _activity(program: Program, entry: str, result: Result) -> dict[str, int]:
     return found
 
 
-def _inputs(program: Program, entry: str, data: Path | None) -> dict[str, np.ndarray]:
+def inputs_for(program: Program, entry: str, data: Path | None) -> dict[str, np.ndarray]:
+    """The program's inputs, one a sample of `data`, or 16 made ones. Raises `InputError` on data that does not fit."""
     program.first(entry, Engine.ARRAY)  # refuses an unknown entry
     if "input" not in program.inputs or "logits" not in program.outputs:
         raise InputError("a program to simulate needs an input named input and an output named logits")
