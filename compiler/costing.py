@@ -1,41 +1,48 @@
-"""The passes without values: what a network costs. Cycles and events need no weights, formats or memory contents."""
+"""The passes without values: cycles and events need no weights, no formats and no memory contents."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 
 from arch.chip import Chip
-from arch.image import Image
-from arch.isa import Compute, Engine
-from arch.program import Program
+from arch.image import Image, check_external
 from compiler.calibration import Calibration
+from compiler.graph import Role
 from compiler.network import Network
-from compiler.pipeline import PASSES, Build, Options, assemble, streams_of
-from compiler.report import Report, report
+from compiler.nodes import NetworkError
+from compiler.pipeline import PASSES, Build, Options, emitted, lay_kernels
 
-_BEFORE_FORMATS = ("lowering", "patches", "differentiation", "kernels")
 _FRACTION = 8
-"""Fraction bits of every tensor: they are numbers in instructions that no cycle depends on."""
-_DENSITY = 1.0
+"""Fraction bits of every tensor: shifts and regions hold them, and no cycle depends on them."""
+_WEIGHT = np.float64(0.5)
 
 
-def cost_network(network: Network, chip: Chip, options: Options) -> Build:
-    """Compile without values; `program` has an empty image and any formats: it is to be counted, not run.
+def cost_network(network: Network, chip: Chip, options: Options, density: float | None = None) -> Build:
+    """Compile without values: `program` is to be counted, not run, for its memories are empty.
 
-    Its instructions, but for shifts, are those that `compile_network` makes, and so are its reports, which name no
-    tensors. `options.skip` needs the density of values, and is refused. Raises `NetworkError` where `compile_network`
-    does for the network's structure or the chip's size.
+    Its instructions are those that `compile_network` makes, but for shifts. With `options.skip`, `density` is the
+    share, 0 to 1, of values that are not zero in every map, by which the compiler chooses what to skip. Raises
+    `NetworkError` and `ProgramError` where `compile_network` does, but for what only values show.
     """
-    if options.skip:
-        raise NetworkError("skip must be off without values: the density of zeros decides where it pays")
-    parameters = {name: np.broadcast_to(np.float64(0.5), shape) for name, shape in network.shapes.items()}
-    nothing = Calibration(np.empty(0), np.empty(0), 0)
-    build = Build(network, chip, parameters, nothing, options)
-    for name in _BEFORE_FORMATS:
+    if options.skip and density is None:
+        raise NetworkError("skip must come with a density of values that are not zero")
+    parameters = {name: np.broadcast_to(_WEIGHT, shape) for name, shape in network.shapes.items()}
+    build = Build(network, chip, parameters, Calibration(np.empty(0), np.empty(0), 0), options)
+    for name in ("lowering", "patches", "differentiation"):
         PASSES[name](build)
     assert build.graph
+    maps = [tensor.name for tensor in build.graph.tensors.values() if tensor.role in (Role.INPUT, Role.ACTIVATION)]
+    lay_kernels(build, dict.fromkeys(maps, density or 0.0) if options.skip else None)
     build.fractions = dict.fromkeys(build.graph.tensors, _FRACTION)
     PASSES["residency"](build)
+    assert build.plan
+    build.program = emitted(build, _empty(chip, build.plan.external_words))
+    build.program.check_streams()
     return build
+
+
+def _empty(chip: Chip, external_words: int) -> Image:
+    """Memories of no words, since none is read."""
+    check_external(external_words, chip)
+    words, rows = np.empty((0, chip.lanes), np.int16), np.empty((0, chip.taps, chip.lanes), np.int16)
+    return Image(words, words, rows, np.ones((chip.taps, chip.lanes), np.uint32), words)
