@@ -13,6 +13,7 @@ from arch.errors import InputError, described
 from arch.files import LARGEST_YAML, parse_yaml, read_text
 from compiler.network import Network
 from compiler.pipeline import Options
+from compiler.updates import rate_exponent
 from estimate.technology import Technology
 from explore.chips import MOST, varied
 from explore.point import Point
@@ -112,8 +113,10 @@ def points_of(
 ) -> list[Point]:
     """A point for each chip (its fields, and those that are columns) and network.
 
-    Raises `InputError` on an unknown technology, on `density` beside `exact`, and on more points than `MOST`.
+    Raises `InputError` on a learning rate that is no power of two, on an unknown technology, on `density` beside `exact`, and on more points than `MOST`.
     """
+    if options.train:
+        rate_exponent(options.learning_rate)
     if technology:
         Technology.load(technology)
     if exact and density is not None:

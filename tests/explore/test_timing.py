@@ -100,3 +100,19 @@ def test_refuses_what_the_compiler_refuses():
     with pytest.raises(InputError) as timing:
         time_network(plain(), chip)
     assert str(timing.value) == str(compiling.value)
+
+
+def test_wide_rows_hold_no_more_planes_than_a_walk_takes():
+    """16 groups of lanes would fit the 25 taps of a row; the instruction's field counts to 15."""
+    chip = Chip.load("paper").replace(
+        taps=25,
+        lanes=2,
+        vector_unit={"elements_per_cycle": 2},
+        feature_memory={"bytes": 1 << 16, "banks": 5, "pages": 4},
+        gradient_memory={"bytes": 1 << 16, "banks": 5, "pages": 4},
+        external_memory=None,
+    )
+    network = Net("wide", (32, 2, 2)).conv(4, 1)
+    build = compiled(network, chip, Options(train=False))
+    assert build.reports
+    assert time_network(network, chip, Options(train=False)).cycles == build.reports["infer"].cycles
