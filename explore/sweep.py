@@ -113,7 +113,8 @@ def points_of(
 ) -> list[Point]:
     """A point for each chip (its fields, and those that are columns) and network.
 
-    Raises `InputError` on a learning rate that is no power of two, on an unknown technology, on `density` beside `exact`, and on more points than `MOST`.
+    Raises `InputError` on a learning rate that is no power of two, on an unknown technology, on `density` beside
+    `exact`, and on more points than `MOST`.
     """
     if options.train:
         rate_exponent(options.learning_rate)

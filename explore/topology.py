@@ -101,12 +101,15 @@ def systolic_cycles(layer: Layer, rows: int, columns: int) -> int:
     """Cycles of the layer on a weight-stationary systolic array, as SCALE-Sim 3.0.0 counts them without memory.
 
     ceil(K/R) ceil(N/C) (P + 2R + C - 2) - 1, of P outputs a filter, N filters and K products an output; found to
-    agree with that version on every layer that was tried.
+    agree with that version on every layer that was tried. It counts a window that begins within the stride's last
+    step as whole, so P may exceed the outputs that there are.
 
     >>> systolic_cycles(Layer(1, 1, 1, 1, 512, 1000, 1), 32, 32)
     48639
     """
     reduction = layer.kernel_height * layer.kernel_width * layer.channels
-    outputs = layer.macs // (reduction * layer.filters)
+    down = -(-(layer.height - layer.kernel_height + layer.stride) // layer.stride)
+    across = -(-(layer.width - layer.kernel_width + layer.stride) // layer.stride)
+    outputs = down * across
     folds = -(-reduction // rows) * -(-layer.filters // columns)
     return folds * (outputs + 2 * rows + columns - 2) - 1
