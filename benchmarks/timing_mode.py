@@ -2,7 +2,8 @@
 
 The chip holds all maps and weights, as SCALE-Sim's model assumes by default that memory never keeps the array waiting:
 windows of 7 x 7 and 16 lanes, 784 multipliers, beside SCALE-Sim's array of 32 x 32. Equal layers are timed once.
-Modules are imported and numba's code is loaded before the clock starts; the whole process's time is reported beside it.
+Modules are imported and numba's code is loaded, by other layers, before the clock starts; the whole process's time is
+reported beside it.
 With `--scale-sim` the Python of an environment that has scalesim 3.0.0 (numpy < 2), the same layers are simulated there
 in this run (about ten minutes, 5.5 GB), and the ratio of CPU times is printed.
 
@@ -24,6 +25,8 @@ from explore.topology import Layer, read_topology, systolic_cycles, time_layer
 
 TOPOLOGY = Path(__file__).parent / "resnet18.csv"
 SIDE = 32
+WARM = (Layer(40, 40, 3, 3, 48, 48, 1), Layer(12, 12, 3, 3, 384, 512, 2), Layer(30, 30, 7, 7, 3, 16, 2))
+"""Layers that load compiled code; none is of the network."""
 CONFIG = """[general]
 run_name = resnet18
 [architecture_presets]
@@ -81,7 +84,7 @@ def chip() -> Chip:
         kernel_registers=16,
         feature_memory={"bytes": 7 << 20, "banks": 7, "pages": 4},
         gradient_memory={"bytes": 7 << 20, "banks": 7, "pages": 4},
-        weight_memory={"bytes": 11 << 20, "banks": 25, "pages": 4},
+        weight_memory={"bytes": 16 << 20, "banks": 32, "pages": 4},
         external_memory={"bytes_per_cycle": 32, "latency_cycles": 50, "bytes": 1 << 28},
     )
 
@@ -91,7 +94,8 @@ def main() -> None:
     parser.add_argument("--scale-sim", type=Path, help="a Python that has scalesim 3.0.0")
     options = parser.parse_args()
     layers, machine = read_topology(TOPOLOGY), chip()
-    time_layer(Layer(8, 8, 3, 3, 16, 16, 1), machine)  # loads compiled code
+    for layer in WARM:
+        time_layer(layer, machine)
     start = time.process_time()
     cycles = [time_layer(layer, machine).cycles for layer in layers.values()]
     seconds = time.process_time() - start
