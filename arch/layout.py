@@ -119,8 +119,14 @@ class Patches(BaseModel):
 
     def covers(self, shape: tuple[int, ...]) -> bool:
         """Whether every element of a [H, W, C] map is in some window."""
-        elements = self.elements(shape)
-        return np.unique(elements[elements >= 0]).size == prod(shape)
+        # a window is its rows times its columns, so that each side can be looked at alone
+        return all(self._covers(side, shape[side]) for side in (0, 1))
+
+    def _covers(self, side: int, extent: int) -> bool:
+        """Whether every row (side 0) or column (side 1) of a map is in some window."""
+        first = np.arange(self.extents[side])[:, None] * self.stride[side] - self.pads[side]
+        places = first + np.arange(self.kernel[side]) * self.dilation[side]
+        return np.unique(places[(places >= 0) & (places < extent)]).size == extent
 
 
 class Region(BaseModel):
