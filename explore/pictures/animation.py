@@ -51,16 +51,12 @@ def window_animation(height: int = 5, width: int = 6, kernel: int = 3) -> Animat
     b'GIF'
     """
     check_sizes(height, width, kernel)
-    picture = Picture(figsize=(10.5, 3.4))
+    picture = Picture(figsize=(10.5, 3.4), layout=None)  # laid out once, not for each frame
+    picture.subplots_adjust(left=0.02, right=0.98, bottom=0.03, top=0.84)
     scenes = [
         _Scene(axes, walk(name, height, width, kernel), height, width, kernel)
         for axes, name in zip(picture.subplots(1, 3), WALKS, strict=True)
     ]
-
-    for scene in scenes:
-        scene.show(0)
-    picture.draw_without_rendering()
-    picture.set_layout_engine("none")  # laid out once, not for each frame
 
     def show(frame: int) -> list:
         for scene in scenes:

@@ -63,7 +63,7 @@ class Picture(Figure):
     """
 
     def __init__(self, **options):
-        super().__init__(layout="constrained", **options)
+        super().__init__(**{"layout": "constrained"} | options)
         FigureCanvasAgg(self)
 
     def png(self, dpi: int = _DPI) -> bytes:
