@@ -1,1 +1,1 @@
-"""Exploration: many chips and networks side by side, and pictures of what they cost."""
+"""Exploration: costs of a network on many chips, without values or exactly, and the best of them."""

@@ -1,21 +1,35 @@
-"""Running a program file from the command line."""
+"""Running a program on samples, its inputs checked first."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from arch.errors import InputError
 from arch.events import Event
+from arch.image import Image
 from arch.isa import ENGINES, Engine
 from arch.program import Program
 from compiler.calibration import valid_labels
+from compiler.graph import INFER
 from sim.fast import FastMachine
 from sim.stepping import SteppingMachine
 from tinycl.arrays import load_arrays
 from tinycl.show import progress
 from tinycl.training import chip_inputs
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Passes of an entry: cycles of the last one, all events int64 [engines, events], the last one's outputs as words,
+    and the memories at the end."""
+
+    cycles: int
+    counters: np.ndarray
+    outputs: dict[str, np.ndarray]
+    image: Image
 
 
 def simulate_program(program: Program, entry: str, steps: int, data: Path | None, stepped: bool) -> dict:
@@ -24,7 +38,22 @@ def simulate_program(program: Program, entry: str, steps: int, data: Path | None
     Returns cycles of a pass, all events by engine and name, and the last pass's outputs. Raises `InputError` on data
     that does not fit the program's inputs.
     """
-    inputs = _inputs(program, entry, data)
+    passes = run_passes(program, entry, steps, inputs_for(program, entry, data), stepped)
+    program.image = passes.image
+    return {
+        "entry": entry,
+        "steps": steps,
+        "cycles": passes.cycles,
+        "counters": {
+            engine.name.lower(): {event.name: int(passes.counters[engine, event]) for event in Event}
+            for engine in ENGINES
+        },
+        "outputs": {name: values.tolist() for name, values in passes.outputs.items()},
+    }
+
+
+def run_passes(program: Program, entry: str, steps: int, inputs: dict[str, np.ndarray], stepped: bool) -> Passes:
+    """Run `steps` passes of `entry`, the samples of `inputs` in turn and over again; `program` stays as it is."""
     order = np.arange(steps) % len(inputs["input"])
     if stepped:
         machine, counters, last = _stepped(program, entry, inputs, order)
@@ -32,16 +61,7 @@ def simulate_program(program: Program, entry: str, steps: int, data: Path | None
         machine = FastMachine(program)
         last = machine.run(entry, inputs, steps=steps, order=order)
         counters = last.counters
-    program.image = machine.image
-    return {
-        "entry": entry,
-        "steps": steps,
-        "cycles": int(last.cycles),
-        "counters": {
-            engine.name.lower(): {event.name: int(counters[engine, event]) for event in Event} for engine in ENGINES
-        },
-        "outputs": {name: values.tolist() for name, values in last.outputs.items()},
-    }
+    return Passes(int(last.cycles), counters, last.outputs, machine.image)
 
 
 def _stepped(program: Program, entry: str, inputs: dict[str, np.ndarray], order: np.ndarray):
@@ -57,7 +77,14 @@ def _stepped(program: Program, entry: str, inputs: dict[str, np.ndarray], order:
     return machine, counters, last
 
 
-def _inputs(program: Program, entry: str, data: Path | None) -> dict[str, np.ndarray]:
+def inputs_for(
+    program: Program, entry: str, data: Path | tuple[np.ndarray, np.ndarray | None] | None
+) -> dict[str, np.ndarray]:
+    """The program's inputs as integers [n, ...]: samples and labels that are given or in an .npz file, or made ones.
+
+    Samples are float [n, *input shape], maps channels first; labels int [n] or targets. Raises `InputError` if they do
+    not fit the program, or if it has no such entry.
+    """
     program.first(entry, Engine.ARRAY)  # refuses an unknown entry
     if "input" not in program.inputs or "logits" not in program.outputs:
         raise InputError("a program to simulate needs an input named input and an output named logits")
@@ -66,13 +93,18 @@ def _inputs(program: Program, entry: str, data: Path | None) -> dict[str, np.nda
     if data is None:
         rng = np.random.default_rng(0)
         return chip_inputs(program, rng.uniform(0, 1, (16, *outer)), _made_labels(program, rng))
-    arrays = load_arrays(data)
-    samples, labels = arrays.get("samples"), arrays.get("labels")
+    where = data if isinstance(data, Path) else "data"
+    samples, labels = _read(data) if isinstance(data, Path) else data
     if samples is None or samples.shape[1:] != outer or not len(samples):
-        raise InputError(f"{data}: samples must have shape [n, {list(outer)}]")
-    if "label" not in program.inputs:
+        raise InputError(f"{where}: samples must have shape [n, {list(outer)}]")
+    if "label" not in program.inputs or (entry == INFER and labels is None):
         return chip_inputs(program, samples)
-    return chip_inputs(program, samples, _checked_labels(program, labels, len(samples), data))
+    return chip_inputs(program, samples, _checked_labels(program, labels, len(samples), where))
+
+
+def _read(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
+    arrays = load_arrays(path)
+    return arrays.get("samples"), arrays.get("labels")
 
 
 def _targets(program: Program) -> tuple[int, ...] | None:
@@ -94,7 +126,7 @@ def _made_labels(program: Program, rng: np.random.Generator) -> np.ndarray | Non
     )
 
 
-def _checked_labels(program: Program, labels: np.ndarray | None, count: int, data: Path) -> np.ndarray:
+def _checked_labels(program: Program, labels: np.ndarray | None, count: int, data: Path | str) -> np.ndarray:
     targets = _targets(program)
     if targets is not None:
         if labels is None or labels.shape != (count, *targets):

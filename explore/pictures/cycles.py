@@ -18,8 +18,8 @@ def cycles_by_limit(report: Report) -> Picture:
     A row of the report (a phase of a layer) gives its ideal cycles, macs / (T x L), to "multipliers" and the rest to
     its `limited_by`, so the bars sum to the report's cycles.
 
-    >>> from tinycl import Chip, Network, Options, compile_network, timing
-    >>> cycles_by_limit(timing(Network("n", (3, 8, 8)).conv(8).dense(10)).report).axes[0].get_xlabel()
+    >>> from tinycl import Network, compile
+    >>> cycles_by_limit(compile(Network("n", (3, 8, 8)).conv(8).dense(10)).report).axes[0].get_xlabel()
     'cycles of one infer pass'
     """
     return _stacked(report, ((row, _losses(row)) for row in report.rows), LIMITS, "what limits")
@@ -28,8 +28,8 @@ def cycles_by_limit(report: Report) -> Picture:
 def cycles_by_phase(report: Report) -> Picture:
     """Cycles of each layer, stacked by phase: forward, loss, gradients, update.
 
-    >>> from tinycl import Network, timing
-    >>> cycles_by_phase(timing(Network("n", (3, 8, 8)).conv(8).dense(10)).report).axes[0].get_xlabel()
+    >>> from tinycl import Network, compile
+    >>> cycles_by_phase(compile(Network("n", (3, 8, 8)).conv(8).dense(10)).report).axes[0].get_xlabel()
     'cycles of one infer pass'
     """
     return _stacked(report, ((row, {row.phase: float(row.cycles)}) for row in report.rows), PHASES, "phase")

@@ -26,9 +26,9 @@ def roofline(report: Report, chip: Chip, memory: str = "weight") -> Picture:
     that multiply nothing, or move nothing through `memory`, are left out and counted in the title. A mark's area grows
     with the row's cycles. Raises `InputError` for another memory, or one that the chip has not.
 
-    >>> from tinycl import Chip, Network, timing
+    >>> from tinycl import Chip, Network, compile
     >>> net = Network("n", (3, 8, 8)).conv(8).dense(10)
-    >>> roofline(timing(net).report, Chip.load("paper")).axes[0].get_ylabel()
+    >>> roofline(compile(net).report, Chip.load("paper")).axes[0].get_ylabel()
     'multiply-accumulates a cycle'
     """
     width = _bytes_per_cycle(chip, memory)

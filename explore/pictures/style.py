@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -62,8 +63,8 @@ class Picture(Figure):
     b'\\x89PNG'
     """
 
-    def __init__(self, **options):
-        super().__init__(**{"layout": "constrained"} | options)
+    def __init__(self, **options: Any):
+        super().__init__(**{"layout": "constrained", **options})
         FigureCanvasAgg(self)
 
     def png(self, dpi: int = _DPI) -> bytes:
