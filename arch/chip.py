@@ -103,6 +103,9 @@ class Chip(_Model):
     vector_unit: VectorUnit
     program_memory: ProgramMemory = ProgramMemory(instructions=1024)
 
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         problems = list(self._problems())

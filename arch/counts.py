@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 
 from arch.chip import Chip
 from arch.events import Event
 from arch.isa import Compute, Destination, Emission, Instruction, Load, Loss, Moving, Reduction, Space, Transfer
+from arch.recall import by_form
 from arch.timing import duration, emitted_words, streams_rows, writes_rows
 from arch.transfer import count_transfer
 from arch.traversal import accesses, inner_steps, masks_by_pixels, pixel_words, positions, source_words
@@ -22,6 +24,29 @@ def counted(instruction: Instruction, chip: Chip, executed: np.ndarray | None = 
 
     `executed` is what `arch.timing.measured` takes for a COMPUTE with `skip`; without it no iteration is skipped.
     """
+    return _counted(instruction, chip, executed) if executed is not None else Counter(_of_form(instruction, chip))
+
+
+def total(instructions: Iterable[Instruction], chip: Chip) -> Counter[Event]:
+    """Events of all these instructions, none skipping anything."""
+    forms: dict[tuple, Instruction] = {}
+    times: Counter[tuple] = Counter()
+    for item in instructions:
+        times[forms.setdefault(item.form, item).form] += 1
+    events: Counter[Event] = Counter()
+    for form, item in forms.items():
+        for event, count in _of_form(item, chip).items():
+            events[event] += count * times[form]
+    return events
+
+
+@by_form
+def _of_form(instruction: Instruction, chip: Chip) -> Counter[Event]:
+    """`counted` without `executed`; not to be changed."""
+    return _counted(instruction, chip, None)
+
+
+def _counted(instruction: Instruction, chip: Chip, executed: np.ndarray | None) -> Counter[Event]:
     events: Counter[Event] = Counter({Event.INSTRUCTIONS: 1, Event.BUSY: duration(instruction, chip, executed)})
     if isinstance(instruction, Load):
         _count_load(events, instruction, chip)

@@ -19,7 +19,8 @@ class Field:
     """One field of an instruction.
 
     `kind` is `number` (unsigned), `enum` or `address`: a linear word address or distance of the feature and gradient
-    memories, which is stored as (bank, row) = (address mod K, address div K) so that no hardware divides by K.
+    memories, which is stored as (bank, row) = (address mod K, address div K) so that no hardware divides by K. `place`
+    says that it names words or rows, or their distance: no cycle and no count depends on it.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Field:
     offset: int
     enum: type[IntEnum] | None
     reserved: bool
+    place: bool
     doc: str
 
     @property
@@ -43,7 +45,12 @@ def number(bits: int, doc: str, default: int = 0, *, reserved: bool = False) -> 
 
 def address(doc: str) -> Any:
     """Declare a word address (or a distance between words) of a feature or gradient memory."""
-    return dataclasses.field(default=0, metadata=_meta(ROW_BITS + BANK_BITS, "address", doc))
+    return dataclasses.field(default=0, metadata=_meta(ROW_BITS + BANK_BITS, "address", doc) | {"place": True})
+
+
+def place(bits: int, doc: str) -> Any:
+    """Declare a weight row or a word outside, or a distance between such."""
+    return dataclasses.field(default=0, metadata=_meta(bits, "number", doc) | {"place": True})
 
 
 def choice(enum: type[IntEnum], bits: int, doc: str, default: int = 0, *, reserved: bool = False) -> Any:
@@ -63,7 +70,8 @@ def layout(kind: type) -> tuple[Field, ...]:
     for item in dataclasses.fields(kind):
         meta = item.metadata
         kind_of, enum = meta["kind"], meta.get("enum")
-        fields.append(Field(item.name, meta["bits"], kind_of, offset, enum, meta["reserved"], meta["doc"]))
+        place = meta.get("place", False)
+        fields.append(Field(item.name, meta["bits"], kind_of, offset, enum, meta["reserved"], place, meta["doc"]))
         offset += meta["bits"]
     return tuple(fields)
 

@@ -7,13 +7,16 @@ Each engine runs its own stream. An instruction starts when its engine is free a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, NamedTuple
+from functools import cache, cached_property
+from operator import attrgetter
+from typing import Any, NamedTuple, Self
 
 from arch import fields
 from arch.chip import Chip
-from arch.fields import address, choice, number
+from arch.fields import address, choice, number, place
 
 
 class Engine(IntEnum):
@@ -167,6 +170,30 @@ class Instruction:
     wait: int = number(4, "engines whose token must have arrived before the instruction starts")
     signal: int = number(4, "engines that get a token when the instruction retires")
 
+    @cached_property
+    def body(self) -> tuple:
+        """All but the tokens: instructions with equal bodies do the same work."""
+        return _getter(type(self), True)(self)
+
+    @cached_property
+    def form(self) -> tuple:
+        """All but tokens and places: instructions with equal forms take as many cycles and count the same events, as
+        far as these do not depend on values."""
+        return _getter(type(self), False)(self)
+
+    def with_tokens(self, wait: int, signal: int) -> Self:
+        """The same work with other tokens, as a copy that keeps its `body` and `form`."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, wait=wait, signal=signal)
+        return other
+
+
+@cache
+def _getter(kind: type[Instruction], places: bool) -> Callable[[Instruction], tuple]:
+    """Takes the class and the fields but `wait` and `signal`, also those that name places if asked, of a `kind`."""
+    named = [field.name for field in fields.layout(kind) if places or not field.place]
+    return attrgetter("__class__", *(name for name in named if name not in ("wait", "signal")))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Halt(Instruction):
@@ -188,7 +215,7 @@ class Load(Instruction):
     destination: Destination = choice(Destination, 2, "what is filled")
     rotate: int = number(1, "reverse the taps")
     transpose: int = number(1, "exchange register and lane")
-    row: int = number(16, "first weight row (KERNEL, BIAS)")
+    row: int = place(16, "first weight row (KERNEL, BIAS)")
     count: int = number(8, "rows (KERNEL), words (VECTOR), 1 (BIAS)", 1)
     space: Space = choice(Space, 1, "memory of the source (VECTOR)")
     source: int = address("first word (VECTOR)")
@@ -239,9 +266,9 @@ class Compute(Instruction):
     pixel: int = address("pixel word of the first position")
     pixel_pitch: int = address("words from a row to the next")
     pixel_plane: int = address("words from an outer group's (or, without a moving map, an inner step's) to the next")
-    row: int = number(16, "first weight row: streamed, updated, or reloaded")
-    row_outer: int = number(16, "rows from an outer group's to the next")
-    row_inner: int = number(16, "rows from an inner group's (with emission ROW: an iteration's) to the next")
+    row: int = place(16, "first weight row: streamed, updated, or reloaded")
+    row_outer: int = place(16, "rows from an outer group's to the next")
+    row_inner: int = place(16, "rows from an inner group's (with emission ROW: an iteration's) to the next")
     reload: int = number(1, "load each group's kernels, `iterations` rows, while the group before ends")
     rotate: int = number(1, "reverse the taps of reloaded kernels")
     target_space: Space = choice(Space, 1, "memory of the emitted words")
@@ -249,7 +276,7 @@ class Compute(Instruction):
     target_pitch: int = address("words from a row to the next")
     target_outer: int = address("words from an outer group's map to the next")
     target_step: int = number(3, "words (also of the mask) from a position to the next in its row", 1)
-    target_row: int = number(16, "first weight row of emission ROW")
+    target_row: int = place(16, "first weight row of emission ROW")
     mask: int = number(1, "keep a result only where the mask word is above zero")
     mask_space: Space = choice(Space, 1, "memory of the mask words")
     mask_source: int = address("mask word of the first emitted word")
@@ -294,12 +321,12 @@ class Transfer(Instruction):
     outward: int = number(1, "0 reads, 1 writes the external memory")
     memory: OnChip = choice(OnChip, 2, "memory on the chip")
     word: int = address("first on-chip word (FEATURE, GRADIENT)")
-    row: int = number(16, "first row (WEIGHT)")
-    external: int = number(32, "first external word")
+    row: int = place(16, "first row (WEIGHT)")
+    external: int = place(32, "first external word")
     count: int = number(20, "words of a line (FEATURE, GRADIENT), rows of a line (WEIGHT)", 1)
     lines: int = number(16, "lines", 1)
     pitch: int = address("on-chip words from a line to the next (FEATURE, GRADIENT)")
-    external_pitch: int = number(32, "external words from a line to the next")
+    external_pitch: int = place(32, "external words from a line to the next")
     storage: Storage = choice(Storage, 1, "bits of an element outside", reserved=True)
 
 
@@ -429,17 +456,13 @@ CELL_INDEX_BITS = 6
 """Bits of the inner step's number beside a value in an accumulator that keeps a maximum."""
 
 
+_NAMES: dict[tuple, str] = {tuple(mode): name for name, mode in MODES.items()}
+_MODE = attrgetter(*Mode._fields)
+
+
 def mode_of(compute: Compute) -> str | None:
     """The name in `MODES` of what a COMPUTE asks for; None if no such mode exists."""
-    asked = Mode(
-        compute.moving,
-        compute.moving_route,
-        compute.stationary,
-        compute.stationary_route,
-        compute.reduction,
-        compute.emission,
-    )
-    return next((name for name, mode in MODES.items() if mode == asked), None)
+    return _NAMES.get(_MODE(compute))
 
 
 def mode_fields(name: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from arch.isa import (
 )
 from arch.limits import row_problems, span_problems
 from arch.nest_rules import nest_problems
+from arch.recall import by_body
 from arch.transfer import transfer_problems
 
 
@@ -41,13 +42,21 @@ def check(instruction: Instruction, chip: Chip) -> None:
 
 def problems(instruction: Instruction, chip: Chip) -> Iterator[str]:
     """Everything that keeps the instruction from being executed on `chip`, a phrase each."""
+    if (instruction.wait | instruction.signal) not in range(1 << len(ENGINES)):
+        yield "wait and signal must name engines of this version: array (1), vector (2), dma (4)"
+    yield from _body_problems(instruction, chip)
+
+
+@by_body
+def _body_problems(instruction: Instruction, chip: Chip) -> tuple[str, ...]:
+    """What is wrong whatever the tokens are."""
     if instruction.opcode not in EXECUTED:
-        yield "not executed by this version"
-        return
-    unfit = list(_field_problems(instruction, chip))
-    yield from unfit
-    if unfit:
-        return
+        return ("not executed by this version",)
+    unfit = tuple(_field_problems(instruction, chip))
+    return unfit or tuple(_rule_problems(instruction, chip))
+
+
+def _rule_problems(instruction: Instruction, chip: Chip) -> Iterator[str]:
     if isinstance(instruction, Load):
         yield from _load_problems(instruction, chip)
     elif isinstance(instruction, Compute):
@@ -59,16 +68,16 @@ def problems(instruction: Instruction, chip: Chip) -> Iterator[str]:
 
 
 def _field_problems(instruction: Instruction, chip: Chip) -> Iterator[str]:
+    most = chip.kernel << fields.ROW_BITS
     for field in fields.layout(type(instruction)):
         value = int(getattr(instruction, field.name))
-        limit = chip.kernel << fields.ROW_BITS if field.kind == "address" else field.limit
+        limit = most if field.kind == "address" else field.limit
+        if field.name in ("wait", "signal"):
+            continue
         if not 0 <= value < limit:
             yield f"{field.name} must be 0 to {limit - 1}, not {value}"
         elif field.reserved and value:
             yield f"{field.name} must be 0 in this version, not {value}"
-    absent = instruction.wait | instruction.signal
-    if absent >> len(ENGINES):
-        yield "wait and signal must name engines of this version: array (1), vector (2), dma (4)"
 
 
 def _load_problems(load: Load, chip: Chip) -> Iterator[str]:

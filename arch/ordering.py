@@ -19,8 +19,8 @@ from arch.nest_rules import chain_problems
 from arch.pages import Page, spaces
 
 Streams = Mapping[Engine, Sequence[Instruction]]
-_Known = dict[Engine, list[dict[Engine, int]]]
-"""For each engine and instruction: of each engine, the last instruction that surely retired before it starts."""
+_Known = dict[Engine, list[list[int]]]
+"""For each engine and instruction: of each engine, the last instruction that surely retired before it starts; or -1."""
 
 
 def stream_problems(streams: Streams, chip: Chip) -> Iterator[str]:
@@ -61,10 +61,10 @@ def _order_problems(streams: Streams, chip: Chip) -> Iterator[str]:
             taken = _counted(streams[taker], "wait", sender)
             if sent[-1] != taken[-1]:
                 yield f"{pair}: every token sent must be waited for"
-            elif _waiting(sent, taken, [item.get(taker, -1) for item in before[sender]]) > TOKEN_LIMIT:
+            elif _waiting(sent, taken, [known[taker] for known in before[sender]]) > TOKEN_LIMIT:
                 yield f"{pair}: more than {TOKEN_LIMIT} tokens may wait"
-        known_a = [item.get(a, -1) for item in before[b]]
-        known_b = [item.get(b, -1) for item in before[a]]
+        known_a = [known[a] for known in before[b]]
+        known_b = [known[b] for known in before[a]]
         users_a, users_b = _users(used[a], a, b), _users(used[b], a, b)
         for memory, page in sorted(users_a.keys() & users_b.keys()):
             place = f"the {memory} memory" if page < 0 else f"page {page} of the {memory} memory"
@@ -107,19 +107,21 @@ def _predecessors(streams: Streams) -> _Known | None:
     while progress:
         progress = False
         for engine, stream in streams.items():
-            while (index := len(before[engine])) < len(stream):
-                sources = [other for other in streams if stream[index].wait >> other & 1]
+            own = before[engine]
+            while (index := len(own)) < len(stream):
+                wait, signal = stream[index].wait, stream[index].signal
+                sources = [other for other in streams if wait >> other & 1] if wait else ()
                 if not all(sent[other, engine] for other in sources):
                     break
-                known = dict(before[engine][-1]) if index else {}
+                known = list(own[-1]) if own else [-1] * len(Engine)
                 known[engine] = index - 1
                 for other in sources:
                     token = sent[other, engine].popleft()
-                    for third, last in {**before[other][token], other: token}.items():
-                        known[third] = max(known.get(third, -1), last)
-                before[engine].append(known)
-                for other in streams:
-                    if stream[index].signal >> other & 1:
+                    known = [max(both) for both in zip(known, before[other][token], strict=True)]
+                    known[other] = max(known[other], token)
+                own.append(known)
+                for other in streams if signal else ():
+                    if signal >> other & 1:
                         sent[engine, other].append(index)
                 progress = True
     return before if all(len(before[engine]) == len(stream) for engine, stream in streams.items()) else None

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from arch.chip import Chip
 from arch.isa import Compute, Destination, Instruction, Load, Loss, OnChip, Space, Transfer
+from arch.recall import by_body
 from arch.spans import mask_spans, pixel_spans, read_rows, source_spans, target_spans, written_rows
 from arch.transfer import chip_span, external_span
 
@@ -17,6 +18,7 @@ Page = tuple[str, int]
 """A memory, `feature`, `gradient`, `weight` or `external`, and the number of its page."""
 
 
+@by_body
 def spaces(instruction: Instruction, chip: Chip) -> frozenset[Page]:
     """The pages whose ports a legal instruction uses; the external memory has one."""
     if isinstance(instruction, Load):

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +38,7 @@ from arch.isa import (
     Transfer,
     Traversal,
 )
+from arch.recall import by_form
 from arch.softmax import DIVIDER_CYCLES
 from arch.transfer import transfer_cycles
 from arch.traversal import accesses, blocks, inner_steps, positions
@@ -105,6 +105,8 @@ def duration(instruction: Instruction, chip: Chip, executed: np.ndarray | None =
 
     `executed`: what `measured` needs for a COMPUTE with `skip`; without it no iteration is skipped.
     """
+    if isinstance(instruction, Compute):
+        return measured(instruction, chip, executed)[0]
     if isinstance(instruction, Halt):
         return 0
     if isinstance(instruction, Load):
@@ -115,8 +117,6 @@ def duration(instruction: Instruction, chip: Chip, executed: np.ndarray | None =
         words = chip.words(instruction.count)
         # three passes (the label is read in the cycle before them), the divider, and the latencies between
         return 3 * words + LOSS_SUM_LATENCY + DIVIDER_CYCLES + LOSS_WRITE_LATENCY
-    if isinstance(instruction, Compute):
-        return measured(instruction, chip, executed)[0]
     if isinstance(instruction, Transfer):
         return transfer_cycles(instruction, chip)
     raise ValueError(f"{type(instruction).__name__} has no timing in this version")
@@ -179,21 +179,16 @@ def measured(compute: Compute, chip: Chip, executed: np.ndarray | None = None) -
 
     `executed`: with `skip`, the iterations that each position of each group really makes, int64[groups * positions].
     """
-    walk = tuple(getattr(compute, name) for name in _WALK)
     if executed is None:
-        return _measured(nest_of(compute, chip), walk, chip)  # pyright: ignore[reportArgumentType]
+        return _measured(compute, chip)
     return _recurred(nest_of(compute, chip), accesses(compute, chip), emitted_words(compute, chip), executed)
 
 
-_WALK = ("moving", "stationary", "emission", "traversal", "height", "width", "step", "pad_top", "pad_left")
-"""What the loader's accesses and the emitted words of a walk depend on, beside the chip."""
-
-
-@lru_cache(maxsize=1 << 14)
-def _measured(nest: Nest, walk: tuple, chip: Chip) -> tuple[int, frozenset[str]]:
-    """The recurrence of a COMPUTE like many others: only addresses and numbers differ."""
-    compute = Compute(**dict(zip(_WALK, walk, strict=True)))
-    return _recurred(nest, accesses(compute, chip), emitted_words(compute, chip), np.zeros(0, np.int64))
+@by_form
+def _measured(compute: Compute, chip: Chip) -> tuple[int, frozenset[str]]:
+    """Of a COMPUTE that skips nothing."""
+    every = np.zeros(0, np.int64)
+    return _recurred(nest_of(compute, chip), accesses(compute, chip), emitted_words(compute, chip), every)
 
 
 def _recurred(nest: Nest, access: np.ndarray, words: np.ndarray, executed: np.ndarray) -> tuple[int, frozenset[str]]:

@@ -4,26 +4,20 @@ chip because the operations that make and read them run in turn, band after band
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import combinations
 
 from arch.layout import Store
-from compiler.chunks import Chunk, cut_weight, cuts, move_chunk
+from compiler.band_steps import Band, BandSteps, Passing
+from compiler.chunks import Chunk, cut_weight, cuts
 from compiler.graph import Operation
 from compiler.memory import Memory, Unfit, buffer_name
 from compiler.needs import can_band, source_rows
-from compiler.plan import Run
-from compiler.rows import overwritten
-from compiler.views import MapView, RowView
-from compiler.working_sets import STORES, Places, Tensors, WorkingSet, counted
+from compiler.working_sets import STORES, Places, Tensors, WorkingSet
 
 LONGEST = 4
 """The most operations that run in turn."""
 _COUNTS = (4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024)
 """How many bands of a map are tried."""
-
-Band = tuple[int, int]
-"""Rows: the first, how many."""
 
 
 class Bands(WorkingSet):
@@ -32,14 +26,10 @@ class Bands(WorkingSet):
     A parameter's gradient is summed over bands of the output's gradient, rounded after each.
     """
 
-    weight = ""
-    chunks: Sequence[Chunk] = ()
-    buffers = 2
-    """A row tensor that passes by in every band, how it is cut, and the buffers of its chunks."""
-
     def __init__(self, tensors: Tensors, entry: Sequence[Operation], first: int, count: int = 1):
         super().__init__(tensors, entry, first, count)
         self._known: dict[int, list[dict[str, Band]]] = {}
+        self._words: dict[tuple[int, str], list[int]] = {}
 
     def possible(self, memory: Memory) -> bool:
         """Whether bands exist, and all but the last map that is made are read by the next operation alone."""
@@ -56,30 +46,29 @@ class Bands(WorkingSet):
     def run(self, memory: Memory, places: Places) -> None:
         """Run with as few maps passing by as can be, and the weight too if it must. Raises `Unfit`."""
         failure = Unfit(self.banded, STORES[places[self.banded]], 1)
-        for weight, chunks, buffers in self._weights(memory):
-            self.weight, self.chunks, self.buffers = weight, chunks, buffers
+        for passing in self._weights(memory):
             try:
-                self._stream(memory, places)
+                self._stream(memory, places, passing)
             except Unfit as unfit:
                 failure = unfit
             else:
                 return
         raise failure
 
-    def _weights(self, memory: Memory) -> Iterator[tuple[str, list[Chunk], int]]:
+    def _weights(self, memory: Memory) -> Iterator[Passing]:
         """What passes by of the weight, and in how many buffers: nothing, or chunks of an eighth of the weight memory,
         or the smallest."""
-        yield "", [], 0
+        yield Passing("", [], 0)
         weight = cut_weight(self, memory) if len(self.operations) == 1 else ""
         chunks: list[Chunk] = []
         for chunks in cuts(self, weight) if weight else ():
             if max(chunk.stop - chunk.start for chunk in chunks) * 8 <= memory.chip.weight_rows:
                 break
         if chunks:
-            yield weight, chunks, 2
-            yield weight, chunks, 1
+            yield Passing(weight, chunks, 2)
+            yield Passing(weight, chunks, 1)
 
-    def _stream(self, memory: Memory, places: Places) -> None:
+    def _stream(self, memory: Memory, places: Places, passing: Passing) -> None:
         able = [name for name in self.maps if name not in self.inner and name not in memory.fixed]
         able = [name for name in able if self.tensors.layouts[name].banded]
         failure = Unfit(self.banded, STORES[places[self.banded]], 1)
@@ -88,7 +77,7 @@ class Bands(WorkingSet):
             for streamed in combinations(able, count) if count or self.inner else ():
                 trial = memory.copy()
                 try:
-                    self._banded(trial, places, streamed)
+                    self._banded(trial, places, streamed, passing)
                 except Unfit as unfit:
                     failure = unfit
                 else:
@@ -98,9 +87,9 @@ class Bands(WorkingSet):
                 return
         raise failure
 
-    def _banded(self, memory: Memory, places: Places, streamed: Sequence[str]) -> None:
+    def _banded(self, memory: Memory, places: Places, streamed: Sequence[str], passing: Passing) -> None:
         self.settle(memory, places, streamed)
-        self.bring_rows(memory, self.weight)
+        self.bring_rows(memory, passing.weight)
         failure = Unfit(self.banded, STORES[places[self.banded]], 1)
         for buffers in (2, 1):
             for count in _COUNTS:
@@ -108,7 +97,7 @@ class Bands(WorkingSet):
                     break
                 trial = memory.copy()
                 try:
-                    self._pass(trial, places, streamed, -(-self.height // count), buffers)
+                    self._pass(trial, places, streamed, passing, -(-self.height // count), buffers)
                 except Unfit as unfit:
                     failure = unfit
                     continue
@@ -125,61 +114,38 @@ class Bands(WorkingSet):
             self._known[rows] = [self._rows((first, min(rows, self.height - first))) for first in starts]
         return self._known[rows]
 
-    def _pass(self, memory: Memory, places: Places, streamed: Sequence[str], rows: int, buffers: int) -> None:
+    def _band_words(self, rows: int, name: str) -> list[int]:
+        """Words of a map that each band of `rows` rows needs."""
+        if (rows, name) not in self._words:
+            layout = self.tensors.layouts[name]
+            self._words[rows, name] = [layout.row_words(band[name][1]) for band in self._needed(rows)]
+        return self._words[rows, name]
+
+    def _pass(
+        self, memory: Memory, places: Places, streamed: Sequence[str], passing: Passing, rows: int, buffers: int
+    ) -> None:
         """Band after band; maps that pass by have `buffers`, for transfers beside the array's work."""
-        needed = self._needed(rows)
-        bands = [band[self.banded] for band in needed]
-        layouts = self.tensors.layouts
-        counts = dict.fromkeys(self.inner, 1) | dict.fromkeys(streamed, min(buffers, len(bands)))
+        counts = dict.fromkeys(self.inner, 1) | dict.fromkeys(streamed, min(buffers, len(self._needed(rows))))
         names = {name: [buffer_name(name, k) for k in range(count)] for name, count in counts.items()}
         locked = {*self.locked, *(buffer for some in names.values() for buffer in some)}
-        if self.chunks:
-            names[self.weight] = [buffer_name(self.weight, k) for k in range(self.buffers)]
-            for buffer in names[self.weight]:
-                most = max(chunk.stop - chunk.start for chunk in self.chunks)
-                memory.place(buffer, Store.WEIGHT, most, {*self.locked, *names[self.weight]})
-        for name, some in names.items():
-            if name == self.weight:
-                continue
-            words = max(layouts[name].row_words(band[name][1]) for band in needed)
-            for buffer in some:
-                memory.place(buffer, STORES[places[name]], words, locked)
-        for number, band in enumerate(needed):
-            bases = {name: memory.base(some[number % len(some)]) for name, some in names.items()}
-            for name in streamed:
-                if name != self.output:
-                    self._move(memory, name, STORES[places[name]], bases[name], band[name], False)
-            for operation in self.operations:
-                views = self._views(memory, operation, places, bases, band)
-                part = replace(operation, accumulate=True) if self._adds(number) else operation
-                self._run(memory, part, views, number == len(bands) - 1)
-            if self.output in streamed:
-                self._move(
-                    memory, self.output, STORES[places[self.output]], bases[self.output], band[self.output], True
-                )
+        if passing.chunks:
+            names[passing.weight] = [buffer_name(passing.weight, k) for k in range(passing.buffers)]
+            for buffer in names[passing.weight]:
+                most = max(chunk.stop - chunk.start for chunk in passing.chunks)
+                memory.place(buffer, Store.WEIGHT, most, {*self.locked, *names[passing.weight]})
+        for name in counts:
+            for buffer in names[name]:
+                memory.place(buffer, STORES[places[name]], max(self._band_words(rows, name)), locked)
+        for name in sorted(streamed, key=lambda name: name == self.output):
+            memory.home(name, STORES[places[name]])
+            memory.cost += sum(self._band_words(rows, name))
+        memory.steps.append(BandSteps(self, memory.copy(), places, streamed, passing, self._needed(rows), names))
         if self.output in streamed:
             memory.valid.add(self.output)
         for some in names.values():
             for buffer in some:
                 memory.give(buffer)
-        memory.cost += self._repeated(needed)
-
-    def _run(self, memory: Memory, operation: Operation, views: dict[str, MapView | RowView], last: bool) -> None:
-        """A band of an operation, with all of its weight or chunk after chunk of it."""
-        if not self.chunks:
-            memory.steps.append(Run(counted(operation, last), views))
-        for number, chunk in enumerate(self.chunks):
-            base = memory.base(buffer_name(self.weight, number % self.buffers))
-            if not overwritten(operation, self.weight):
-                move_chunk(memory, self.weight, chunk, base, False)
-            seen = views | {self.weight: RowView(base, chunk.first, chunk.groups, self.fraction(self.weight))}
-            memory.steps.append(Run(counted(operation, last and number == len(self.chunks) - 1), seen, chunk.part))
-            if operation.output == self.weight:
-                move_chunk(memory, self.weight, chunk, base, True)
-
-    def _adds(self, number: int) -> bool:
-        """Whether band `number` of a gradient is to be added to what the bands before made."""
-        return self.sums and number > 0 and not self.operation.update
+        memory.cost += self._repeated(self._needed(rows))
 
     def _cut(self, operation: Operation) -> str:
         return self.banded if self.sums else operation.output
@@ -208,20 +174,3 @@ class Bands(WorkingSet):
             chip = self.tensors.kernels.chip
             cost += max(0, again) * operation.macs / height / chip.multipliers / max(1, chip.external_beats)
         return cost
-
-    def _views(
-        self, memory: Memory, operation: Operation, places: Places, bases: dict[str, int], band: dict[str, Band]
-    ) -> dict[str, MapView | RowView]:
-        views = self.row_views(memory, operation)
-        for name in self.tensors.maps(operation):
-            layout = self.tensors.layouts[name]
-            first, count = band[name]
-            if name in bases:
-                views[name] = layout.view(places[name], bases[name], first, count)
-            else:
-                views[name] = layout.view(places[name], memory.base(name) + first * layout.pitch, first, count)
-        return views
-
-    def _move(self, memory: Memory, name: str, store: Store, base: int, band: Band, outward: bool) -> None:
-        layout = self.tensors.layouts[name]
-        memory.move(name, store, range(base, base + layout.row_words(band[1])), band[0] * layout.pitch, outward)

@@ -9,6 +9,7 @@ from arch.chip import Chip
 from arch.counts import counted, map_words
 from arch.events import Event
 from arch.isa import Compute, Instruction, Traversal
+from arch.recall import by_form
 from arch.timing import writes_rows
 from arch.traversal import accesses, inner_steps, positions
 
@@ -70,12 +71,14 @@ def _filled(compute: Compute, chip: Chip) -> float:
     return compute.height * compute.width / (positions(compute, chip) * chip.taps)
 
 
+@by_form
 def row_cycles(instruction: Instruction, chip: Chip) -> int:
     """Cycles in which the weight memory's port reads or writes rows."""
     events: Counter[Event] = counted(instruction, chip)
     return (events[Event.WEIGHT_READS] + events[Event.WEIGHT_WRITES]) // chip.taps * chip.row_beats
 
 
+@by_form
 def _map_cycles(compute: Compute, chip: Chip) -> int:
     """Cycles in which the memory that windows or blocks are read from is taken, by their accesses or by writes."""
     total = compute.outer * compute.inner * inner_steps(compute) * int(accesses(compute, chip).sum())

@@ -67,7 +67,7 @@ class Chunks(WorkingSet):
             if not overwritten(self.operation, name):
                 move_chunk(memory, name, chunk, base, False)
             views = shared | {name: RowView(base, chunk.first, chunk.groups, self.fraction(name))}
-            memory.steps.append(Run(counted(self.operation, number == len(chunks) - 1), views, chunk.part))
+            memory.steps.append([Run(counted(self.operation, number == len(chunks) - 1), views, chunk.part)])
             if self.operation.output == name:
                 move_chunk(memory, name, chunk, base, True)
         for buffer in buffers:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from arch.chip import Chip
 from arch.isa import Compute, Destination, Instruction, Load, Loss, OnChip, Space, Transfer
 from arch.layout import Store
+from arch.recall import by_body
 from arch.spans import mask_spans, pixel_spans, read_rows, source_spans, target_spans, written_rows
 from arch.transfer import line_words
 
@@ -30,6 +31,7 @@ class Footprint(NamedTuple):
     writes: tuple[Span, ...]
 
 
+@by_body
 def footprint(instruction: Instruction, chip: Chip) -> Footprint:
     """The words that a legal instruction reads and writes."""
     if isinstance(instruction, Compute):

@@ -8,10 +8,9 @@ which no instruction of another engine may use meanwhile. `compiler.queueing` th
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from functools import cached_property
-
-import numpy as np
+from functools import cache, cached_property
 
 from arch.chip import Chip
 from arch.isa import Engine, Instruction
@@ -34,34 +33,17 @@ class Hazards:
     `before[i]` are indices below i of instructions that must retire before i starts, but for those of its own engine
     if that is not the DMA, whose stream may be reordered. `pages[i]` is a mask of what no other engine may use
     meanwhile: pages, and whole memories between the array and the vector engine; the external memory, which one engine
-    uses, is left out. `used[i]` are the same as numbers of `page_names`.
+    uses, is left out.
     """
 
     def __init__(self, issued: Sequence[Issue], chip: Chip):
         self.engines = [engine for engine, _ in issued]
-        footprints = [footprint(item, chip) for _, item in issued]
-        self.page_names: list[Page] = []
-        self.pages = self._masks(issued, chip)
+        self.pages = _masks(issued, chip)
         self.durations = [duration(item, chip) for _, item in issued]
-        self.before = _dependencies(self.engines, footprints)
-        self.used = [_bits(mask) for mask in self.pages]
+        self.before = _dependencies(self.engines, [footprint(item, chip) for _, item in issued])
         self.streams: dict[Engine, list[int]] = {engine: [] for engine in Engine}
         for index, engine in enumerate(self.engines):
             self.streams[engine].append(index)
-
-    def _masks(self, issued: Sequence[Issue], chip: Chip) -> list[int]:
-        numbers: dict[Page, int] = {}
-        masks = []
-        for engine, item in issued:
-            mask = 0
-            used = [page for page in spaces(item, chip) if page[0] != Store.EXTERNAL]
-            if engine != Engine.DMA:
-                used += [(memory, _WHOLE) for memory, _ in used]
-            for page in used:
-                mask |= 1 << numbers.setdefault(page, len(numbers))
-            masks.append(mask)
-        self.page_names = list(numbers)
-        return masks
 
     @cached_property
     def deadlines(self) -> list[int]:
@@ -76,60 +58,88 @@ class Hazards:
         return result
 
 
-class _Memory:
-    """For each word of a memory, the last instruction of each engine that wrote it, and that read it; -1 is none."""
+def _masks(issued: Sequence[Issue], chip: Chip) -> list[int]:
+    numbers: dict[Page, int] = {}
+    known: dict[tuple[frozenset[Page], bool], int] = {}
+    masks = []
+    for engine, item in issued:
+        asked = spaces(item, chip), engine == Engine.DMA
+        if asked not in known:
+            used = [page for page in asked[0] if page[0] != Store.EXTERNAL]
+            if engine != Engine.DMA:
+                used += [(memory, _WHOLE) for memory, _ in used]
+            known[asked] = sum(1 << numbers.setdefault(page, len(numbers)) for page in set(used))
+        masks.append(known[asked])
+    return masks
 
-    def __init__(self, words: int):
-        self.written = np.full((len(Engine), words), -1, np.int32)
-        self.read = np.full((len(Engine), words), -1, np.int32)
+
+@cache
+def page_bits(mask: int) -> tuple[int, ...]:
+    """The numbers of the pages in a mask."""
+    return tuple(place for place in range(mask.bit_length()) if mask >> place & 1)
+
+
+class _Last:
+    """For each word of a memory the last instruction that did something to it, or -1: runs of words alike."""
+
+    def __init__(self):
+        self.starts = [0]
+        self.values = [-1]
+
+    def within(self, span: Span) -> list[int]:
+        """What the words of a span have, in order; the same value may come twice."""
+        return self.values[bisect_right(self.starts, span.start) - 1 : bisect_left(self.starts, span.stop)]
+
+    def put(self, span: Span, value: int) -> None:
+        """Let all words of a span have `value`."""
+        first, after = bisect_left(self.starts, span.start), bisect_left(self.starts, span.stop)
+        starts, values = [span.start], [value]
+        if after == len(self.starts) or self.starts[after] != span.stop:
+            starts.append(span.stop)
+            values.append(self.values[after - 1])
+        self.starts[first:after], self.values[first:after] = starts, values
+
+
+class _Memory:
+    """Of each word of a memory, the last instruction of each engine that wrote it, and that read it."""
+
+    def __init__(self):
+        self.written = {engine: _Last() for engine in Engine}
+        self.read = {engine: _Last() for engine in Engine}
 
 
 def _dependencies(engines: list[Engine], footprints: list[Footprint]) -> list[tuple[int, ...]]:
-    memories = {store: _Memory(words) for store, words in _extents(footprints).items()}
+    memories = {store: _Memory() for store in Store}
+    present = sorted(set(engines))
     before = []
     for index, (engine, (reads, writes)) in enumerate(zip(engines, footprints, strict=True)):
+        # the DMA's stream may be reordered; two readings of the same words stay, so that the last stands for all
+        others = [other for other in present if other != engine or engine == Engine.DMA]
         found: set[int] = set()
         for span in reads:
             memory = memories[span.store]
-            _collect(found, memory.written, span, engine)
-            if engine == Engine.DMA:  # two readings of the same words stay in order, so that the last stands for all
-                _latest(found, memory.read[Engine.DMA], span)
+            for other in others:
+                _collect(found, memory.written[other], span, other)
+            if engine == Engine.DMA:
+                _collect(found, memory.read[engine], span, engine)
         for span in writes:
             memory = memories[span.store]
-            _collect(found, memory.written, span, engine)
-            _collect(found, memory.read, span, engine)
+            for other in others:
+                _collect(found, memory.written[other], span, other)
+                _collect(found, memory.read[other], span, other)
         for span in reads:
-            memories[span.store].read[engine, span.start : span.stop] = index
+            memories[span.store].read[engine].put(span, index)
         for span in writes:
-            memories[span.store].written[engine, span.start : span.stop] = index
+            memories[span.store].written[engine].put(span, index)
         found.discard(-1)
         before.append(tuple(sorted(found)))
     return before
 
 
-def _extents(footprints: list[Footprint]) -> dict[Store, int]:
-    words: dict[Store, int] = {}
-    for item in footprints:
-        for span in (*item.reads, *item.writes):
-            words[span.store] = max(words.get(span.store, 0), span.stop)
-    return words
-
-
-def _collect(found: set[int], table: np.ndarray, span: Span, engine: Engine) -> None:
-    """Add what `table` holds of a span: all of the DMA's, of the others the last, as they keep their order."""
-    for other in Engine:
-        if other == Engine.DMA:
-            _latest(found, table[other], span)
-        elif other != engine:
-            found.add(int(table[other, span.start : span.stop].max()))
-
-
-def _latest(found: set[int], row: np.ndarray, span: Span) -> None:
-    words = row[span.start : span.stop]
-    changes = np.flatnonzero(words[1:] != words[:-1])
-    found.update(words[changes].tolist())
-    found.add(int(words[-1]))
-
-
-def _bits(mask: int) -> tuple[int, ...]:
-    return tuple(place for place in range(mask.bit_length()) if mask >> place & 1)
+def _collect(found: set[int], last: _Last, span: Span, engine: Engine) -> None:
+    """Add what an engine did to a span: all if it is the DMA, else the last, as the others keep their order."""
+    values = last.within(span)
+    if engine == Engine.DMA:
+        found.update(values)
+    else:
+        found.add(max(values))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from arch.chip import Chip
@@ -49,7 +49,8 @@ class Memory:
 
     `at`: the room of what is on the chip; `valid`: what has the same value outside; `fixed`: what never leaves its
     words; `uses`: the operations that need each. `cost` counts the words moved and those that will have to be. `steps`
-    are made for `operation`, the one of number `now`. Without `moves` nothing may be transferred.
+    are made for `operation`, the one of number `now`, each part when it is asked for, once. Without `moves` nothing may
+    be transferred.
     """
 
     chip: Chip
@@ -60,7 +61,7 @@ class Memory:
     at: dict[str, Store] = field(default_factory=dict)
     valid: set[str] = field(default_factory=set)
     fixed: set[str] = field(default_factory=set)
-    steps: list[Run | Move] = field(default_factory=list)
+    steps: list[Iterable[Run | Move]] = field(default_factory=list)
     cost: float = 0
     now: int = -1
     moves: bool = True
@@ -176,13 +177,18 @@ class Memory:
             raise Unfit(name, store, self.sizes[name])
         self.move(name, store, self.place(name, store, self.sizes[name], locked), 0, False)
 
+    def home(self, name: str, store: Store) -> int:
+        """The place outside of a tensor that may also stand in `store`. Raises `Unfit` if there is no more room."""
+        scale = self.scale(store)
+        return self.outside.base(name, self.sizes[name] * scale, scale)
+
     def move(self, name: str, store: Store, words: range, offset: int, outward: bool) -> None:
         """Transfers between words on the chip and those of the tensor's place outside from `offset` on."""
-        scale = self.scale(store)
-        external = self.outside.base(name, self.sizes[name] * scale, scale) + offset
+        external = self.home(name, store) + offset
         assert self.operation is not None
-        for transfer in transfers(store, words, external, outward, self.chip):
-            self.steps.append(Move(transfer, name, self.operation.layer, self.operation.phase))
+        layer, phase = self.operation.layer, self.operation.phase
+        made = transfers(store, words, external, outward, self.chip)
+        self.steps.append(Move(transfer, name, layer, phase) for transfer in made)
         if store != Store.WEIGHT:  # these move whatever way is chosen
             self.cost += len(words)
 

@@ -111,9 +111,14 @@ def _differentiation(build: Build) -> None:
 
 def _kernels(build: Build) -> None:
     assert build.graph
+    lay_kernels(build, densities(build.graph, build.calibration) if build.options.skip else None)
+
+
+def lay_kernels(build: Build, shares: dict[str, float] | None) -> None:
+    """Choose how every layer's rows lie; `shares` as `Kernels` takes them."""
+    assert build.graph
     check_executed(build.graph.operations)
     build.options.mapping.check(build.graph)
-    shares = densities(build.graph, build.calibration) if build.options.skip else None
     build.kernels = Kernels(build.graph, build.chip, shares, build.options.mapping)
 
 
@@ -134,9 +139,7 @@ def _residency(build: Build) -> None:
 
 
 def _emission(build: Build) -> None:
-    assert build.plan
-    parts = {entry: _streams(build, steps) for entry, steps in build.plan.steps.items()}
-    program = _assemble(build, parts)
+    program = emitted(build, _image(build))
     labelled = zip(program.streams[Engine.ARRAY], program.steps[Engine.ARRAY], strict=True)
     build.options.mapping.check_skips(
         {step.layer for item, step in labelled if isinstance(item, Compute) and item.skip}
@@ -193,6 +196,12 @@ def compile_network(
     return build
 
 
+def emitted(build: Build, image: Image) -> Program:
+    """The program of a build's plan, its memories as `image` has them."""
+    assert build.plan
+    return _assemble(build, {entry: _streams(build, steps) for entry, steps in build.plan.steps.items()}, image)
+
+
 @dataclass(frozen=True)
 class _Part:
     """An entry's streams, and a label for every instruction but the HALTs."""
@@ -233,7 +242,7 @@ def _emitted(build: Build, run: Run) -> list[Instruction]:
     return emit(run.operation, on)
 
 
-def _assemble(build: Build, parts: dict[str, _Part]) -> Program:
+def _assemble(build: Build, parts: dict[str, _Part], image: Image) -> Program:
     """One program of all entries, their streams one after the other."""
     assert build.graph and build.plan
     streams: dict[Engine, list[Instruction]] = {engine: [] for engine in ENGINES}
@@ -255,7 +264,7 @@ def _assemble(build: Build, parts: dict[str, _Part]) -> Program:
         streams=streams,
         steps=labels,
         entries=entries,
-        image=_image(build),
+        image=image,
         inputs=of(Role.INPUT, Role.LABEL, Role.TARGET),
         outputs={"logits": homes[graph.logits]},
         parameters=of(Role.WEIGHT, Role.BIAS),

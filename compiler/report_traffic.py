@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict
 
 from arch.chip import Chip
-from arch.counts import counted
+from arch.counts import total
 from arch.events import Event
 from arch.isa import Instruction
 
@@ -31,8 +30,6 @@ class Traffic(BaseModel):
 
 def traffic_of(instructions: Iterable[Instruction], chip: Chip) -> tuple[dict[str, Traffic], int]:
     """Words by memory, and those brought into windows."""
-    events: Counter[Event] = Counter()
-    for instruction in instructions:
-        events.update(counted(instruction, chip))
+    events = total(instructions, chip)
     traffic = {name: Traffic(reads=events[r], writes=events[w]) for name, (r, w) in _TRAFFIC.items()}
     return traffic, events[Event.WINDOW_WORDS]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 
 from arch.chip import Chip
 from arch.layout import Region, Store
@@ -108,12 +109,12 @@ class _Planner:
         steps: list[Run | Move] = []
         while memory.now + 1 < len(operations):
             memory = self._next(memory, operations)
-            steps += memory.steps
+            steps += chain.from_iterable(memory.steps)
             memory.steps = []
         for name in list(memory.at):
             if name not in memory.fixed and memory.next_use(name) is not None:
                 memory.write(name)
-        return steps + memory.steps
+        return [*steps, *chain.from_iterable(memory.steps)]
 
     def _next(self, memory: Memory, operations: Sequence[Operation]) -> Memory:
         """The memory after the next operation, or after several that run in turn. Raises `Unfit`."""

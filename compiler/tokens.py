@@ -7,9 +7,10 @@ instruction waits for already through others gets no token.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from arch.isa import ENGINES, TOKEN_LIMIT, Engine, Halt, Instruction
+from compiler.hazards import page_bits
 
 Pair = tuple[Engine, Engine]
 """Sender and taker."""
@@ -36,14 +37,24 @@ def streams(issued: Sequence[tuple[Engine, Instruction]], pages: Sequence[int], 
     instructions: dict[Engine, list[Instruction]] = {
         engine: [issued[index][1] for index in own] for engine, own in origins.items()
     }
-    for (sender, taker), tokens in pairs.items():
-        for sent, taken in tokens:
-            a, b = instructions[sender][sent], instructions[taker][taken]
-            instructions[sender][sent] = replace(a, signal=a.signal | 1 << taker)
-            instructions[taker][taken] = replace(b, wait=b.wait | 1 << sender)
-    for stream in instructions.values():
+    for engine, stream in instructions.items():
+        _give_tokens(stream, engine, pairs)
         stream.append(Halt())
     return Streams(instructions, origins)
+
+
+def _give_tokens(stream: list[Instruction], engine: Engine, pairs: dict[Pair, list[tuple[int, int]]]) -> None:
+    waits, signals = [0] * len(stream), [0] * len(stream)
+    for (sender, taker), tokens in pairs.items():
+        if sender == engine:
+            for sent, _ in tokens:
+                signals[sent] |= 1 << taker
+        elif taker == engine:
+            for _, taken in tokens:
+                waits[taken] |= 1 << sender
+    for number, (wait, signal) in enumerate(zip(waits, signals, strict=True)):
+        if wait or signal:
+            stream[number] = stream[number].with_tokens(wait, signal)
 
 
 class _Order:
@@ -73,29 +84,26 @@ def _limited(order: _Order) -> dict[Pair, list[tuple[int, int]]]:
 def _pairs(order: _Order, needs: _Needs) -> dict[Pair, list[tuple[int, int]]]:
     """The tokens that shared pages and `needs` ask for, as few as that takes."""
     pairs: dict[Pair, list[tuple[int, int]]] = {(a, b): [] for a in ENGINES for b in ENGINES if a != b}
-    known: dict[Engine, dict[Engine, int]] = {engine: dict.fromkeys(ENGINES, -1) for engine in ENGINES}
-    history: dict[Engine, list[dict[Engine, int]]] = {engine: [] for engine in ENGINES}
+    history: dict[Engine, list[list[int]]] = {engine: [] for engine in ENGINES}
+    """For each instruction: of every engine, the last one that it surely follows."""
     users: dict[Engine, list[int]] = {engine: [-1] * max(order.pages, default=0).bit_length() for engine in ENGINES}
     for engine, mask in zip(order.engines, order.pages, strict=True):
-        number = len(history[engine])
-        used = [page for page in range(mask.bit_length()) if mask >> page & 1]
-        extra = needs.get((engine, number), {})
-        mine = dict(known[engine])
+        own = history[engine]
+        number, used = len(own), page_bits(mask)
+        mine = list(own[-1]) if own else [-1] * len(ENGINES)
         mine[engine] = number - 1
-        wanted = {
-            other: max([extra.get(other, -1), *(users[other][page] for page in used)])
-            for other in ENGINES
-            if other != engine
-        }
+        wanted = {other: max([users[other][page] for page in used], default=-1) for other in ENGINES if other != engine}
+        for other, least in needs.get((engine, number), {}).items():
+            wanted[other] = max(wanted[other], least)
+        late = [other for other, last in wanted.items() if last > mine[other]]
         # the latest first: what it waited for is known with it
-        for other in sorted(wanted, key=lambda item: -order.places[item][wanted[item]] if wanted[item] >= 0 else 1):
-            if wanted[other] > mine[other]:
-                pairs[other, engine].append((wanted[other], number))
-                mine[other] = wanted[other]
-                for third, last in history[other][wanted[other]].items():
-                    mine[third] = max(mine[third], last)
-        known[engine] = mine
-        history[engine].append(mine)
+        for other in sorted(late, key=lambda item: -order.places[item][wanted[item]]):
+            last = wanted[other]
+            if last > mine[other]:
+                pairs[other, engine].append((last, number))
+                mine = [max(known) for known in zip(mine, history[other][last], strict=True)]
+                mine[other] = last
+        own.append(mine)
         for page in used:
             users[engine][page] = number
     return pairs

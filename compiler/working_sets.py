@@ -114,7 +114,7 @@ class WorkingSet:
         self.settle(memory, places, ())
         self.bring_rows(memory, "")
         views = self.map_views(memory) | self.row_views(memory, self.operation)
-        memory.steps.append(Run(self.operation, views))
+        memory.steps.append([Run(self.operation, views)])
         self.finish(memory)
 
     def settle(self, memory: Memory, places: Places, streamed: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from arch.events import Event
 from arch.isa import ENGINES
+from arch.workload import Workload
 from compiler.report import Report
 
 if TYPE_CHECKING:
@@ -74,3 +75,23 @@ def counter_frame(counters: np.ndarray) -> DataFrame:
 
     names = Index([event.name.lower() for event in Event], name="event")
     return DataFrame(counters.T, index=names, columns=[engine.name.lower() for engine in ENGINES])
+
+
+def workload_frame(workload: Workload) -> DataFrame:
+    """A row for each layer and phase of a workload: cycles, `macs`, `utilisation` (0 to 1), and every event's count."""
+    from pandas import DataFrame
+
+    multipliers = workload.chip.multipliers
+    return DataFrame(
+        [
+            {
+                "layer": row.layer,
+                "phase": row.phase,
+                "cycles": row.cycles,
+                "utilisation": row.macs / (multipliers * row.cycles) if row.cycles else 0.0,
+                "macs": row.macs,
+            }
+            | {event.name.lower(): row.counts[event] for event in Event}
+            for row in workload.rows
+        ]
+    )

@@ -205,6 +205,45 @@ def simulate(
 
 
 @main.command()
+@click.argument("program", type=click.Path(path_type=Path))
+@click.option("--chip", help="Refuse a program that was built for another chip than this one.")
+@click.option("--tech", default="65nm", show_default=True, help="A shipped technology or a YAML file.")
+@click.option("--entry", default="", help="What to estimate.  [default: train if there is one]")
+@click.option("--clock", type=float, help="Clock period in ns.  [default: the chip's]")
+@click.option("--voltage", type=float, help="Supply in V.  [default: the technology's, whose spread is in the range]")
+@click.option("--zeros", type=float, help="Assumed share of products with a zero operand, 0 to 1.")
+@click.option("--data", type=click.Path(path_type=Path), help=".npz of samples and labels to count events on.")
+@click.option("--device", help="Battery life and heat in coin-cell, wearable, phone or a YAML file.")
+@click.option("--csv", type=click.Path(path_type=Path), help="Write energy by layer, phase and component.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Write a PNG: energy by layer, and a roofline.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@one_line
+def estimate(
+    program: Path, chip: str | None, csv: Path | None, picture: Path | None, as_json: bool, tech: str, **options: Any
+) -> None:
+    """Estimate what a pass of a compiled PROGRAM takes in joules, and its chip in mm2, with error bars.
+
+    docs/estimation.md says where every number comes from and how to add a technology.
+    """
+    from tinycl.estimation import Request, estimate_program, shown
+
+    options["clock_ns"] = options.pop("clock")
+    loaded = Program.load(program, Chip.load(chip) if chip else None)
+    found = estimate_program(loaded, Request(tech, **options))
+    if csv:
+        write_whole(csv, found.energy.table().to_csv(index=False).encode())
+    if picture:
+        from estimate.pictures import draw
+
+        draw(found.energy, picture)
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=1))
+        return
+    for table in shown(found):
+        out.print(table)
+
+
+@main.command()
 @click.option("--chip", default="paper", show_default=True, help=_CHIP_HELP)
 @click.option(
     "--seed", default=1, show_default=True, type=click.IntRange(0), help="Of programs, memories and scenarios."

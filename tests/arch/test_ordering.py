@@ -95,7 +95,7 @@ def _unordered(found: dict[Engine, list[Instruction]], chip: Chip) -> set[tuple[
         for i, one in enumerate(found[a]):
             for k, other in enumerate(found[b]):
                 shared = contested(spaces(one, chip), a, b) & contested(spaces(other, chip), a, b)
-                if shared and before[b][k].get(a, -1) < i and before[a][i].get(b, -1) < k:
+                if shared and before[b][k][a] < i and before[a][i][b] < k:
                     pairs.add((f"{a.name.lower()} {i}", f"{b.name.lower()} {k}"))
     return pairs
 

@@ -1,0 +1,178 @@
+"""A process to estimate a chip in: node, voltage, tables of logic and memories, and what none of them says; from YAML.
+
+docs/estimation.md says how to add one. A path to a YAML file works wherever a name does.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from arch.errors import InputError, described
+from arch.files import LARGEST_YAML, parse_yaml, read_text
+from estimate.logic_table import LogicTable
+from estimate.memory import CACTI_VOLTAGE, FOLDER, Memories, cacti, macros
+
+TECHNOLOGIES = Path(__file__).parent / "technologies"
+
+
+def technologies() -> dict[str, Path]:
+    """The technologies that come with tinycl, by name."""
+    return {path.stem: path for path in sorted(TECHNOLOGIES.glob("*.yaml"))}
+
+
+class TechnologyError(InputError):
+    """A technology that cannot be read, or that has no estimate for a chip."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Spread(_Model):
+    """A factor that is known within bounds."""
+
+    low: float = Field(ge=0)
+    central: float = Field(ge=0)
+    high: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _sorted(self) -> Self:
+        if not self.low <= self.central <= self.high:
+            raise ValueError(f"must be low <= central <= high, not {self.low}, {self.central}, {self.high}")
+        return self
+
+
+ONE = Spread(low=1, central=1, high=1)
+
+
+class LogicUse(_Model):
+    """A logic table, brought to this node and its central voltage by factors; `why` names their source."""
+
+    table: str
+    energy: Spread = ONE
+    area: Spread = ONE
+    why: str = ""
+
+
+class CactiData(_Model):
+    """CACTI 7's answers at a node, for one kind of transistor."""
+
+    node_nm: Literal[22, 32, 45, 65, 90]
+    kind: Literal["hp", "lstp", "lop"]
+
+
+class MemoryUse(_Model):
+    """A memory table: CACTI's data, or a CSV of macros at `voltage`; brought to this node by factors."""
+
+    cacti: CactiData | None = None
+    macros: str | None = None
+    voltage: float | None = Field(default=None, gt=0, le=5)
+    energy: Spread = ONE
+    area: Spread = ONE
+    leakage: Spread = ONE
+    why: str = ""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.cacti is None) == (self.macros is None):
+            raise ValueError("must have either cacti or macros")
+        if (self.macros is None) == (self.voltage is not None):
+            raise ValueError("must have a voltage with macros, and none with cacti, which has its own")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        if self.cacti is not None:
+            return f"CACTI 7, {self.cacti.node_nm} nm {self.cacti.kind}"
+        return f"macros {Path(self.macros or '').stem}"
+
+    @property
+    def volts(self) -> float:
+        """The table's own voltage."""
+        return self.voltage or (CACTI_VOLTAGE[self.cacti.node_nm, self.cacti.kind] if self.cacti else 0.0)
+
+
+class Clock(_Model):
+    """What the clock costs beside the registers' own: shares that no table says.
+
+    `clocked`: of the register bits, how many see the clock in a cycle, 1 without clock gates. `tree`: buffers and wires
+    of its distribution, as a share of what the clocked registers themselves take.
+    """
+
+    clocked: Spread
+    tree: Spread
+
+
+class Technology(_Model):
+    """A process, and everything that an estimate in it assumes.
+
+    `voltage`: of the supply, where a user names none. `activity`: the data's, as a share of random operands.
+    `zero_product`: energy of a product with a zero operand, as a share of one without. `logic_leakage`: of the tables'.
+    `density`: share of the logic's area that is cells. `external_pj_per_bit`: of the memory off the chip.
+    """
+
+    name: str = Field(min_length=1, max_length=40)
+    about: str = Field(min_length=1)
+    node_nm: float = Field(gt=0)
+    voltage: Spread
+    logic: tuple[LogicUse, ...] = Field(min_length=1)
+    memory: tuple[MemoryUse, ...] = Field(min_length=1)
+    clock: Clock
+    activity: Spread
+    zero_product: Spread
+    logic_leakage: Spread
+    density: Spread
+    external_pj_per_bit: Spread
+    folder: Path = Field(default=TECHNOLOGIES, exclude=True)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.folder))
+
+    @classmethod
+    def load(cls, name: str | Path) -> Technology:
+        """A shipped technology by name (`65nm`, `45nm` ...) or one from a YAML file. Raises `TechnologyError`."""
+        return _load(technologies().get(str(name), Path(name)), str(name))
+
+    @classmethod
+    def parse(cls, text: str, where: str, folder: Path) -> Technology:
+        """The technology in YAML `text`, whose files lie in `folder`. Raises `TechnologyError`, every wrong field."""
+        try:
+            fields = parse_yaml(text, where)
+            found = cls.model_validate({**fields, "folder": folder})
+            found.logic_tables()
+            found.memories()
+        except ValidationError as error:
+            raise TechnologyError(f"{where}: {described(error)}") from None
+        except InputError as error:
+            message = str(error)
+            raise TechnologyError(message if message.startswith(where) else f"{where}: {message}") from None
+        return found
+
+    def logic_tables(self) -> list[LogicTable]:
+        """The tables of `logic`, in its order."""
+        return [LogicTable.load(use.table, self.folder) for use in self.logic]
+
+    def memories(self) -> list[Memories]:
+        """The tables of `memory`, in its order, at their own voltage and node."""
+        return [_memories(use, self.folder) for use in self.memory]
+
+
+@lru_cache(maxsize=64)
+def _load(path: Path, name: str) -> Technology:
+    try:
+        text = read_text(path, LARGEST_YAML)
+    except InputError as error:
+        raise TechnologyError(f"technology {error}; give a YAML file or one of {', '.join(technologies())}") from None
+    return Technology.parse(text, f"technology {name}", path.parent)
+
+
+def _memories(use: MemoryUse, folder: Path) -> Memories:
+    if use.cacti is not None:
+        return cacti(use.cacti.node_nm, use.cacti.kind)
+    shipped = FOLDER / f"{use.macros}.csv"
+    return macros(shipped if shipped.exists() else folder / str(use.macros))
