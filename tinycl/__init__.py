@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from arch import Chip, Program
     from compiler import Calibration, Network, Options, compile_network
+    from explore.pareto import pareto
     from sim import FastMachine, SteppingMachine
     from tinycl.compiled import Compiled, compile
     from tinycl.device import Device
+    from tinycl.exploration import sweep, timing
     from tinycl.models import Model, load_onnx
     from tinycl.simulated import Simulated, simulate
 
@@ -29,15 +31,20 @@ __all__ = [
     "compile",
     "compile_network",
     "load_onnx",
+    "pareto",
     "simulate",
+    "sweep",
+    "timing",
 ]
 
 _ROOMS = {
     "arch": ("Chip", "Program"),
     "compiler": ("Calibration", "Network", "Options", "compile_network"),
+    "explore.pareto": ("pareto",),
     "sim": ("FastMachine", "SteppingMachine"),
     "tinycl.compiled": ("Compiled", "compile"),
     "tinycl.device": ("Device",),
+    "tinycl.exploration": ("sweep", "timing"),
     "tinycl.models": ("Model", "load_onnx"),
     "tinycl.simulated": ("Simulated", "simulate"),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -156,6 +156,50 @@ def compile_command(
         out.print(table)
     if output:
         out.print(f"wrote {output}")
+
+
+@main.command()
+@click.argument("sweep")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 1024), help="Processes.")
+@click.option("--backend", default="joblib", show_default=True, type=click.Choice(["joblib", "dask"]))
+@click.option("--scheduler", default="", help="Of the Dask cluster, HOST:PORT.")
+@click.option("--store", type=click.Path(path_type=Path), help="Rows are kept here; a sweep that was cut off goes on.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The whole table as CSV.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole table as JSON, a row an object.")
+@one_line
+def explore(
+    sweep: str,
+    workers: int,
+    backend: Literal["joblib", "dask"],
+    scheduler: str,
+    store: Path | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Try the chips and networks of SWEEP, and print the best points.
+
+    \b
+    SWEEP is a YAML file, or a shipped sweep: better, lanes.
+    networks: [reference, MODEL.onnx]
+    chips:
+      - base: paper
+        vary:
+          lanes: [4, 8, 16]
+          weight_memory.bytes: [65536, 180224]
+    pareto: {minimise: [cycles, memory_bytes]}
+    """
+    from explore.runner import Crew
+    from explore.sweep import Sweep
+    from tinycl.exploration import shown, swept
+
+    table, front = swept(Sweep.load(sweep), Crew(workers, backend, scheduler), store)
+    if output:
+        write_whole(output, table.to_csv(index=False).encode())
+    if as_json:
+        click.echo(table.to_json(orient="records"))
+        return
+    for item in shown(table, front):
+        out.print(item)
 
 
 @main.command()

@@ -55,14 +55,23 @@ def load_model(name: str, parameters: Path | None = None, seed: int = 1) -> Mode
     return Model(network, own)
 
 
+def read_network(name: str) -> Network:
+    """The network of that file or name without parameters. Raises what `load_model` raises.
+
+    >>> read_network("digits").input_shape
+    (1, 8, 8)
+    """
+    return _read(name, 1)[0]
+
+
 def load_onnx(path: str | PathLike[str]) -> Model:
     """The network and parameters of an ONNX file; random parameters, and a note, if the file has none of its own.
 
     Raises `InputError` naming the file, or every node that is not supported.
 
-    >>> load_onnx("nowhere.onnx")
+    >>> load_onnx("net.yaml")
     Traceback (most recent call last):
-    arch.errors.InputError: nowhere.onnx: No such file or directory
+    arch.errors.InputError: net.yaml: must be a file ending in .onnx
     """
     if Path(path).suffix != ".onnx":
         raise InputError(f"{path}: must be a file ending in .onnx")
