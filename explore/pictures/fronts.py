@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from arch.errors import InputError
+from explore.pareto import pareto
 from explore.pictures.style import BLUE, GREY, RED, Picture, plain
 
 _MOST_NAMES = 14
@@ -40,7 +41,7 @@ def pareto_front(
     ['1', '2']
     """
     points = _numbers(table, x, y, label)
-    front: pd.DataFrame = points.loc[_best(points, x, y, maximise)].sort_values(by=x)
+    front = pareto(points, [name for name in (x, y) if name not in maximise], [*maximise]).sort_values(by=x)
     picture = Picture(figsize=(8.5, 4.8))
     axes = plain(picture.subplots(), grid="both")
     axes.scatter(points[x], points[y], s=16, color=GREY, alpha=0.6, linewidths=0, label=f"{len(points):,} points")
@@ -73,17 +74,6 @@ def _numbers(table: pd.DataFrame, x: str, y: str, label: str) -> pd.DataFrame:
     if points.empty:
         raise InputError(f"no row of the table has a number in both {x} and {y}")
     return points
-
-
-def _best(points: pd.DataFrame, x: str, y: str, maximise: tuple[str, ...]) -> np.ndarray:
-    """Whether each point is the first of its `x`, from the best one on, with a better `y` than all before."""
-    signs = [-1.0 if name in maximise else 1.0 for name in (x, y)]
-    across, up = signs[0] * points[x].to_numpy(float), signs[1] * points[y].to_numpy(float)
-    best, result = np.inf, np.zeros(len(points), bool)
-    for place in np.lexsort((up, across)):
-        if up[place] < best:
-            best, result[place] = up[place], True
-    return result
 
 
 def _name(axes: Axes, front: pd.DataFrame, x: str, y: str, label: str) -> None:

@@ -51,7 +51,11 @@ def test_counts_are_those_of_the_simulator(skip):
 
 def test_rows_name_layers_and_modes():
     work = Workload.of(program_of(False), TRAIN, "small")
-    assert {(row.layer, row.phase) for row in work.rows} >= {("c", "forward"), ("d", "weight_gradient"), ("end", "halt")}
+    assert {(row.layer, row.phase) for row in work.rows} >= {
+        ("c", "forward"),
+        ("d", "weight_gradient"),
+        ("end", "halt"),
+    }
     for row in work.rows:
         assert sum(row.steps.values()) == row.counts[Event.STEPS] and set(row.steps) <= set(MODES)
 
