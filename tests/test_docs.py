@@ -5,7 +5,10 @@ import sys
 from pathlib import Path
 
 import matplotlib
+import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from arch import isa
 from arch.events import Event
@@ -55,9 +58,19 @@ def test_every_name_and_command_has_its_place(site):
 def test_code_on_pages_runs(path, tmp_path, monkeypatch):
     matplotlib.use("Agg")
     monkeypatch.chdir(tmp_path)
+    _save_model()
     names: dict = {}
     for number, block in enumerate(CODE[path]):
         exec(compile(block, f"{path.name}[{number}]", "exec"), names)
+
+
+def _save_model() -> None:
+    """The user's own file."""
+    weight = numpy_helper.from_array(np.ones((8, 3, 3, 3), np.float32), "w")
+    nodes = [helper.make_node("Conv", ["x", "w"], ["a"], "conv"), helper.make_node("Relu", ["a"], ["y"], "relu")]
+    x, y = (helper.make_tensor_value_info(*some) for some in (("x", 1, [1, 3, 8, 8]), ("y", 1, [1, 8, 6, 6])))
+    graph = helper.make_graph(nodes, "mine", [x], [y], [weight])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), "MODEL.onnx")
 
 
 def test_pages_name_no_registry():

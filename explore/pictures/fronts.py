@@ -12,6 +12,8 @@ from explore.pictures.style import BLUE, GREY, RED, Picture, plain
 
 _MOST_NAMES = 14
 """Points of a front whose names are listed."""
+_LONGEST = 36
+"""Characters of such a name."""
 _APART = 16
 """Pixels between two numbered points."""
 _MANY_TIMES = 30
@@ -87,4 +89,5 @@ def _name(axes: Axes, front: pd.DataFrame, x: str, y: str, label: str) -> None:
             continue
         before, number = here, number + 1
         axes.annotate(str(number), (row[x], row[y]), xytext=(5, 5), textcoords="offset points", fontsize=9)
-        axes.plot([], [], " ", label=f"{number}  {row[label]}")
+        text = str(row[label])
+        axes.plot([], [], " ", label=f"{number}  {text if len(text) <= _LONGEST else text[: _LONGEST - 1] + '…'}")
