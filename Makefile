@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo notebook docs test verify lint clean
+.PHONY: help env demo notebook docs test verify synth lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -52,6 +52,10 @@ test: lint  ## lint, then every test
 
 verify: env  ## random programs on random chips, all executions compared, with coverage; writes docs/verification.md
 	$(BIN)/python -m testbenches.campaign --programs 1000 --chips 20 --workers 2 $(if $(SEED),--seed $(SEED))
+
+synth: env  ## area and paths of CHIP's logic (default tiny) in the cells of LIBERTY=FILE
+	@test -n "$(LIBERTY)" || { echo "synth: name a liberty file: make synth LIBERTY=FILE [CHIP=NAME]" >&2; exit 2; }
+	$(BIN)/python -m synthesis.run "$(LIBERTY)" $(if $(CHIP),--chip "$(CHIP)") $(if $(JSON),--json "$(JSON)")
 
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -27,6 +27,12 @@ class Engine(IntEnum):
     DMA = 2
 
 
+@cache
+def engines_in(mask: int) -> tuple[Engine, ...]:
+    """The engines that a token mask names."""
+    return tuple(engine for engine in Engine if mask >> engine & 1)
+
+
 class Opcode(IntEnum):
     """What an instruction is. ELEMENTWISE is reserved: refused by this version."""
 
@@ -419,6 +425,8 @@ MODES: dict[str, Mode] = {
     "pixelwise_by_channel": Mode(_M.BLOCK, _R.TAP, _S.KERNEL, _R.LANE, _D.NONE, _E.POSITION),
     # T pixels x the tap's word, lane by lane: depthwise, sums of maps, affine maps
     "pixelwise_by_lane": Mode(_M.BLOCK, _R.FULL, _S.KERNEL, _R.LANE, _D.NONE, _E.POSITION),
+    # T pixels x T words of a second map, lane by lane: products of maps
+    "pixelwise_product": Mode(_M.BLOCK, _R.FULL, _S.PIXEL, _R.FULL, _D.NONE, _E.POSITION),
     # T pixels x one gradient channel of T positions, summed over both: a filter an iteration and an accumulator bank
     "pixelwise_weights": Mode(_M.BLOCK, _R.FULL, _S.PIXEL, _R.TAP, _D.TAPS, _E.END),
     # one channel of T pixels x T gradient words: an input channel an iteration and an accumulator bank
@@ -443,6 +451,7 @@ BY_LANE = (
     "depthwise",
     "depthwise_weights",
     "pixelwise_by_lane",
+    "pixelwise_product",
     "pixelwise_weights_by_lane",
     "pixelwise_sum",
     "maximum",
@@ -456,6 +465,7 @@ CELL_INDEX_BITS = 6
 """Bits of the inner step's number beside a value in an accumulator that keeps a maximum."""
 
 
+_FIELDS = {name: mode._asdict() for name, mode in MODES.items()}
 _NAMES: dict[tuple, str] = {tuple(mode): name for name, mode in MODES.items()}
 _MODE = attrgetter(*Mode._fields)
 
@@ -467,7 +477,7 @@ def mode_of(compute: Compute) -> str | None:
 
 def mode_fields(name: str) -> dict[str, Any]:
     """The fields of COMPUTE that select mode `name`."""
-    return MODES[name]._asdict()
+    return dict(_FIELDS[name])
 
 
 def encode(instruction: Instruction, chip: Chip) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 from arch.chip import Chip
 from arch.counts import counted
 from arch.errors import InputError
-from arch.events import Event
+from arch.events import UNCOUNTED, Event
 from arch.isa import Compute, Engine, Instruction, mode_of
 from arch.phases import Phase, scheduled
 from arch.program import Program
@@ -72,15 +72,17 @@ class Workload:
         """With a simulator's counts, int64[instructions, events] by engine (`sim.result.Result.per_instruction`).
 
         `program` is the one that this is a workload of. Of several passes it is the mean, each count rounded: exact
-        but for the cycles of instructions that skip. Raises `InputError` on counts of another shape.
+        but for the cycles of instructions that skip. Products with a zero operand are known if they were counted.
+        Raises `InputError` on counts of another shape.
         """
         for engine, stream in program.entry_streams(self.entry).items():
             if counts[engine].shape != (len(stream), len(Event)):
                 raise InputError(f"counts of {engine.name.lower()} must be [{len(stream)}, {len(Event)}]")
+        zeros = all((values[:, Event.ZERO_PRODUCTS] != UNCOUNTED).all() for values in counts.values())
         mean = {engine: np.rint(values / passes).astype(np.int64) for engine, values in counts.items()}
         lengths = {engine: values[:, Event.BUSY].tolist() for engine, values in mean.items()}
         run = scheduled(program, self.entry, lengths)
-        rows = tuple(_measured(phase, mean) for phase in run.phases)
+        rows = tuple(_measured(phase, mean, zeros) for phase in run.phases)
         return replace(self, cycles=run.cycles, estimated=False, rows=rows)
 
     def assuming(self, zero_share: float) -> Workload:
@@ -104,12 +106,17 @@ def _closed(phase: Phase, chip: Chip) -> Work:
     return _work(phase, tuple(events[event] for event in Event), steps)
 
 
-def _measured(phase: Phase, counts: Mapping[Engine, np.ndarray]) -> Work:
+def _measured(phase: Phase, counts: Mapping[Engine, np.ndarray], zeros: bool) -> Work:
+    """The phase with its counts; without `zeros`, products with a zero operand were not counted."""
     taken = [counts[engine][index] for engine, index in phase.places]
     steps: Counter[str] = Counter()
     for item, row in zip(phase.instructions, taken, strict=True):
         steps[_mode(item)] += int(row[Event.STEPS])
-    return _work(phase, tuple(np.sum(taken, axis=0).tolist()), steps)
+    total = np.sum(taken, axis=0)
+    if not zeros:
+        total[Event.ZERO_PRODUCTS] = 0
+    work = _work(phase, tuple(total.tolist()), steps)
+    return replace(work, zero_products=int(total[Event.ZERO_PRODUCTS]) if zeros else None)
 
 
 def _work(phase: Phase, counts: tuple[int, ...], steps: Counter[str]) -> Work:

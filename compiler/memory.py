@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
@@ -48,9 +49,9 @@ class Memory:
     """Rooms, and what is known of tensors.
 
     `at`: the room of what is on the chip; `valid`: what has the same value outside; `fixed`: what never leaves its
-    words; `uses`: the operations that need each. `cost` counts the words moved and those that will have to be. `steps`
-    are made for `operation`, the one of number `now`, each part when it is asked for, once. Without `moves` nothing may
-    be transferred.
+    words; `uses`: the operations that need each, in order. `cost` counts the words moved and those that will have to
+    be. `steps` are made for `operation`, the one of number `now`, each part when it is asked for, once. Without `moves`
+    nothing may be transferred.
     """
 
     chip: Chip
@@ -83,7 +84,7 @@ class Memory:
         return Memory(
             self.chip,
             self.outside,
-            {store: room.copy() for store, room in self.rooms.items()},
+            dict(self.rooms),
             self.sizes,
             self.uses,
             dict(self.at),
@@ -108,11 +109,15 @@ class Memory:
 
     def next_use(self, name: str) -> int | None:
         """The next operation after this one that needs a tensor; None if none does."""
-        return next((use for use in self.uses.get(name, ()) if use > self.now), None)
+        uses = self.uses.get(name, ())
+        place = bisect_right(uses, self.now)
+        return uses[place] if place < len(uses) else None
 
     def last_use(self, name: str) -> int:
         """The last operation up to this one that needed a tensor; -1 if none did."""
-        return max((use for use in self.uses.get(name, ()) if use <= self.now), default=-1)
+        uses = self.uses.get(name, ())
+        place = bisect_right(uses, self.now)
+        return uses[place - 1] if place else -1
 
     def scale(self, store: Store) -> int:
         """External words of a word or a row."""
@@ -123,15 +128,16 @@ class Memory:
         room = self.rooms[store]
         words = room.fit(count)
         if words is None:
-            victims = room.clearing(count, lambda other: self._price(other, locked))
+            prices = {other: self._price(other, locked) for other in room.taken}
+            kept = sum(len(room.taken[other]) for other, price in prices.items() if price is None)
+            victims = room.clearing(count, prices) if kept + count <= room.size else None
             if victims is None:
-                kept = sum(len(some) for other, some in room.taken.items() if self._price(other, locked) is None)
                 raise Unfit(name, store, max(1, kept + count - room.size))
             for victim in victims:
                 self.evict(victim)
-            words = room.fit(count)
+            words = self.rooms[store].fit(count)
             assert words is not None
-        room.take(name, words)
+        self.rooms[store] = self.rooms[store].take(name, words)
         self.at[name] = store
         return words
 
@@ -157,11 +163,15 @@ class Memory:
 
     def drop(self, name: str) -> None:
         """Give up a tensor's room."""
-        self.rooms[self.at.pop(name)].give(name, self.last_use(name))
+        self._give(name, self.last_use(name))
 
     def give(self, buffer: str) -> None:
         """Give up a buffer of the operation that has just run."""
-        self.rooms[self.at.pop(buffer)].give(buffer, self.now)
+        self._give(buffer, self.now)
+
+    def _give(self, name: str, last: int) -> None:
+        store = self.at.pop(name)
+        self.rooms[store] = self.rooms[store].give(name, last)
 
     def write(self, name: str) -> None:
         """See that the tensor on the chip has a valid copy outside."""

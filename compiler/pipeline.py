@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -217,12 +218,17 @@ def _streams(build: Build, steps: list[Run | Move]) -> _Part:
         instructions = issues(build, step)
         issued += instructions
         if isinstance(step, Move):
-            labels.append(Step(layer=step.layer, phase=step.phase))
+            labels.append(_label(step.layer, step.phase, 0))
             continue
-        for left in reversed(range(len(instructions))):
-            macs = 0 if left else step.operation.macs
-            labels.append(Step(layer=step.operation.layer, phase=step.operation.phase, macs=macs))
+        operation = step.operation
+        labels += [_label(operation.layer, operation.phase, 0)] * (len(instructions) - 1)
+        labels += [_label(operation.layer, operation.phase, operation.macs)] * bool(instructions)
     return _Part(scheduled(issued, build.chip), labels)
+
+
+@lru_cache
+def _label(layer: str, phase: str, macs: int) -> Step:
+    return Step(layer=layer, phase=phase, macs=macs)
 
 
 def issues(build: Build, step: Run | Move) -> list[Issue]:

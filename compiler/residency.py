@@ -101,8 +101,8 @@ class _Planner:
         stop = min((words.start for words in room.taken.values()), default=room.size)
         if size > stop:
             raise Unfit(name, store, size - stop)
-        room.take(name, range(stop - size, stop))
-        self.fixed[name] = store, room.taken[name]
+        memory.rooms[store] = room.take(name, range(stop - size, stop))
+        self.fixed[name] = store, range(stop - size, stop)
 
     def _entry(self, operations: Sequence[Operation]) -> list[Run | Move]:
         memory = self._start(operations)
@@ -154,7 +154,7 @@ class _Planner:
         memory = Memory.empty(self.chip, self.outside, self.sizes, self._uses(operations))
         memory.moves = memory.moves and not self.still
         for name, (store, words) in self.fixed.items():
-            memory.rooms[store].take(name, words)
+            memory.rooms[store] = memory.rooms[store].take(name, words)
             memory.at[name] = store
         memory.fixed = set(self.fixed)
         memory.valid = {name for name in (*self.units, *self._given) if name not in self.fixed}

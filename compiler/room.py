@@ -2,52 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from arch.layout import Store
+
+_Use = tuple[int, range]
+"""When words were last used."""
 
 
 class Room:
     """A memory of `size` words, or rows, in pages of `page`; `taken` has the words of everything in it.
 
     `used` remembers for words that were given up when they were last used: room that has been free for long can be
-    filled ahead of time.
+    filled ahead of time. A room never changes: what comes of it is another one, and of the same change the same one, so
+    that ways that begin alike share what was found out about it.
     """
 
-    def __init__(self, store: Store, size: int, page: int):
+    def __init__(
+        self, store: Store, size: int, page: int, taken: dict[str, range] | None = None, used: Sequence[_Use] = ()
+    ):
         self.store = store
         self.size = size
         self.page = page
-        self.taken: dict[str, range] = {}
-        self.used: list[tuple[int, range]] = []
+        self.taken = taken or {}
+        self.used = used
+        self._next: dict[tuple, Room] = {}
+        self._fits: dict[int, range | None] = {}
 
-    def copy(self) -> Room:
-        """A room that can be changed by itself."""
-        other = Room(self.store, self.size, self.page)
-        other.taken, other.used = dict(self.taken), list(self.used)
-        return other
+    def take(self, name: str, words: range) -> Room:
+        """The room in which `name` has these words."""
+        change = name, words.start, words.stop
+        if change not in self._next:
+            self._next[change] = Room(self.store, self.size, self.page, self.taken | {name: words}, self.used)
+        return self._next[change]
 
-    def take(self, name: str, words: range) -> None:
-        """Let `name` have these words."""
-        self.taken[name] = words
-
-    def give(self, name: str, now: int) -> None:
-        """Give up what `name` has, last used at `now`."""
-        words = self.taken.pop(name)
-        self.used = [(when, some) for when, some in self.used if some.start < words.start or some.stop > words.stop]
-        self.used.append((now, words))
+    def give(self, name: str, now: int) -> Room:
+        """The room without `name`, whose words were last used at `now`."""
+        change = name, now
+        if change not in self._next:
+            words = self.taken[name]
+            taken = {other: some for other, some in self.taken.items() if other != name}
+            used = [use for use in self.used if use[1].start < words.start or use[1].stop > words.stop]
+            self._next[change] = Room(self.store, self.size, self.page, taken, [*used, (now, words)])
+        return self._next[change]
 
     def fit(self, count: int) -> range | None:
         """Free words for `count`: those unused for longest, then on the fewest pages; None if there are none."""
-        found = [words for gap in self._gaps() for words in self._within(gap, count)]
-        return min(found, key=self._rank, default=None)
+        if count not in self._fits:
+            found = [words for gap in self._gaps() for words in self._within(gap, count)]
+            self._fits[count] = min(found, key=self._rank, default=None)
+        return self._fits[count]
 
-    def clearing(self, count: int, cost: Callable[[str], float | None]) -> list[str] | None:
+    def clearing(self, count: int, costs: Mapping[str, float | None]) -> list[str] | None:
         """What to give up, as cheaply as can be, so that `count` words are free; None if that cannot be.
 
-        `cost` of what must stay is None.
+        `costs` are of all that is in the room, None of what must stay.
         """
-        costs = {name: cost(name) for name in self.taken}
         edges = {0, self.size - count}
         for words in self.taken.values():
             edges |= {words.start, words.stop, words.start - count, words.stop - count}

@@ -13,8 +13,7 @@ import numpy as np
 
 from arch.chip import Chip, OnChipMemory
 from arch.isa import ENGINES, INSTRUCTION_BITS
-from estimate.memory import Macro
-from estimate.prices import CENTRAL, Prices, prices, variations
+from estimate.prices import CENTRAL, NOTHING, Answers, Prices, prices, variations
 from estimate.ranges import Range
 from estimate.technology import Technology
 from estimate.usage import hardware
@@ -38,14 +37,7 @@ class Book:
 
     def bars(self, values: np.ndarray) -> np.ndarray:
         """float64[3, ...], low, central and high of `values` float64[S, ...]."""
-        floor = np.maximum(values[0], 1e-300)
-        logs = np.log(np.maximum(values, 1e-9 * floor) / floor)
-        down, up = np.zeros(values.shape[1:]), np.zeros(values.shape[1:])
-        for places in self.doubts.values():
-            part = logs[list(places)]
-            down += np.minimum(part.min(axis=0), 0) ** 2
-            up += np.maximum(part.max(axis=0), 0) ** 2
-        return np.stack([values[0] * np.exp(-np.sqrt(down)), values[0], values[0] * np.exp(np.sqrt(up))])
+        return bars(values, self.doubts)
 
     def range(self, values: np.ndarray) -> Range:
         """The range of one number, float64[S]."""
@@ -61,16 +53,34 @@ class Book:
         return {name: (float(share.min()), float(share.max())) for name, share in shares.items()}
 
 
+def bars(values: np.ndarray, doubts: dict[str, tuple[int, ...]]) -> np.ndarray:
+    """float64[3, ...], low, central and high of `values` float64[S, ...]: central first, then as `doubts` say.
+
+    Ratios of independent sources add as squares of their logarithms, on each side of the central value.
+    """
+    floor = np.maximum(values[0], 1e-300)
+    logs = np.log(np.maximum(values, 1e-9 * floor) / floor)
+    down, up = np.zeros(values.shape[1:]), np.zeros(values.shape[1:])
+    for places in doubts.values():
+        part = logs[list(places)]
+        down += np.minimum(part.min(axis=0), 0) ** 2
+        up += np.maximum(part.max(axis=0), 0) ** 2
+    return np.stack([values[0] * np.exp(-np.sqrt(down)), values[0], values[0] * np.exp(np.sqrt(up))])
+
+
+def numbered(varied: dict[str, tuple[Answers, ...]]) -> tuple[list[Answers], dict[str, tuple[int, ...]]]:
+    """All answers, the central one first, and the places of each doubt's."""
+    answers, doubts = [CENTRAL], {}
+    for name, group in varied.items():
+        doubts[name] = tuple(range(len(answers), len(answers) + len(group)))
+        answers += group
+    return answers, doubts
+
+
 @lru_cache(maxsize=256)
 def book(technology: Technology, chip: Chip, voltage: float | None) -> Book:
     """The prices of `chip`. Raises `InputError` where a memory is outside every table's range."""
-    varied = variations(technology, voltage)
-    answers = [CENTRAL, *(item for group in varied.values() for item in group)]
-    doubts: dict[str, tuple[int, ...]] = {}
-    first = 1
-    for name, group in varied.items():
-        doubts[name] = tuple(range(first, first + len(group)))
-        first += len(group)
+    answers, doubts = numbered(variations(technology, voltage is not None))
     found = [prices(technology, chip.word_bits, voltage, item) for item in answers]
     bits = sum(part.register_bits for part in hardware(chip).values())
     units = np.array([item.units for item in found])
@@ -99,19 +109,18 @@ def memories(chip: Chip) -> dict[str, tuple[int, int, int]]:
     return found | {"program memory": program}
 
 
-def _memory_prices(technology: Technology, chip: Chip, found: Prices) -> list[list[float]]:
+def _memory_prices(technology: Technology, chip: Chip, found: Prices) -> np.ndarray:
     """Of each memory: pJ of a word read and written, mW and mm² of all its macros; the mean of the tables taken."""
-    tables = technology.memories()
-    whole: list[list[float]] = []
-    for macros, words, bits in memories(chip).values():
-        logs = np.zeros(4)
-        for place, factors in zip(found.memory_tables, found.memory_factors, strict=True):
-            logs += np.log(_scaled(tables[place](words, bits), factors))
-        read, write, leakage, area = np.exp(logs / len(found.memory_tables))
-        whole.append([read, write, leakage * macros, area * macros])
+    logs = _macro_logs(technology, chip)[list(found.memory_tables)]
+    factors = np.array([(energy, energy, leakage, size) for energy, leakage, size in found.memory_factors])
+    whole = np.exp((logs + np.log(np.maximum(factors, NOTHING))[:, None, :]).mean(axis=0))
+    counts = np.array([count for count, _, _ in memories(chip).values()])
+    whole[:, 2:] *= counts[:, None]
     return whole
 
 
-def _scaled(macro: Macro, factors: tuple[float, float, float]) -> tuple[float, float, float, float]:
-    energy, leakage, area = factors
-    return macro.read_pj * energy, macro.write_pj * energy, macro.leakage_mw * leakage, macro.area_mm2 * area
+@lru_cache(maxsize=256)
+def _macro_logs(technology: Technology, chip: Chip) -> np.ndarray:
+    """Logarithms of one macro of each memory, float64[tables, memories, 4], as the tables have them."""
+    shapes = [shape[1:] for shape in memories(chip).values()]
+    return np.log([[table(*shape).values() for shape in shapes] for table in technology.memories()])

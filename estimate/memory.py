@@ -99,9 +99,7 @@ def _grid(node_nm: int, kind: str) -> dict[tuple[int, int], Macro]:
             if int(row["node_nm"]) == node_nm and row["kind"] == kind and on_grid:
                 found[size, bits] = _macro(row)
     if not found:
-        raise InputError(
-            f"CACTI's data must be asked for 22, 32, 45, 65 or 90 nm and hp, lstp or lop, not {node_nm} {kind}"
-        )
+        raise InputError(f"CACTI's data has 22, 32, 45, 65 and 90 nm with hp, lstp and lop, not {node_nm} nm {kind}")
     return found
 
 

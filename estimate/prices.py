@@ -9,17 +9,21 @@ from typing import Literal
 
 import numpy as np
 
-from estimate.technology import LogicUse, MemoryUse, Spread, Technology
+from estimate.technology import MemoryUse, Spread, Technology
 
 Pick = Literal["low", "central", "high"]
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Which table and which end of each spread is taken; a table of None is the geometric mean of all."""
+    """Which table and which end of each spread is taken.
+
+    A table of None is the technology's central one, or without one the geometric mean of all.
+    """
 
     logic: int | None = None
     logic_scale: Pick = "central"
+    unseen: Pick = "central"
     memory: int | None = None
     memory_scale: Pick = "central"
     voltage: Pick = "central"
@@ -32,19 +36,30 @@ class Answers:
 
 
 CENTRAL = Answers()
-_ENDS = ("voltage", "logic_scale", "memory_scale", "activity", "clocked", "tree", "zero_product", "leakage", "density")
+_ENDS = (
+    "voltage",
+    "logic_scale",
+    "unseen",
+    "memory_scale",
+    "activity",
+    "clocked",
+    "tree",
+    "zero_product",
+    "leakage",
+    "density",
+)
 
 
 @lru_cache(maxsize=64)
-def variations(technology: Technology, voltage: float | None) -> dict[str, tuple[Answers, ...]]:
+def variations(technology: Technology, stated: bool) -> dict[str, tuple[Answers, ...]]:
     """The sources of doubt by name, and the answers that each could have beside the central one.
 
-    A supply that a user names is no doubt.
+    A supply that a user has `stated` is no doubt.
     """
     ends = {
         name: (replace(CENTRAL, **{name: "low"}), replace(CENTRAL, **{name: "high"}))
         for name in _ENDS
-        if name != "voltage" or voltage is None
+        if name != "voltage" or not stated
     }
     tables = {
         name: tuple(replace(CENTRAL, **{name: place}) for place in range(len(uses)))
@@ -52,6 +67,12 @@ def variations(technology: Technology, voltage: float | None) -> dict[str, tuple
         if len(uses) > 1
     }
     return tables | ends
+
+
+_COMBINATIONAL = slice(1, 4)
+"""Rows of units in which glitches and wires come: adders, choices, multipliers."""
+NOTHING = 1e-30
+"""Stands for 0 where logarithms are taken."""
 
 
 @dataclass(frozen=True)
@@ -97,15 +118,20 @@ def prices(technology: Technology, word_bits: int, voltage: float | None, answer
 
 def _logic(technology: Technology, word_bits: int, answers: Answers) -> Iterator[tuple[np.ndarray, float]]:
     """Units and clock of the tables taken, brought to the node and its central voltage."""
-    for place, (use, table) in enumerate(zip(technology.logic, technology.logic_tables(), strict=True)):
-        if answers.logic in (None, place):
-            energy, area = (_of(spread, answers.logic_scale) for spread in _scales(use))
-            units = np.maximum(table.units(word_bits) * (energy, area, energy), 1e-12)
-            yield units, max(table.clock_pj * energy, 1e-12)
+    for place, use in enumerate(technology.logic):
+        if answers.logic == place or (answers.logic is None and technology.central in (None, use.table)):
+            energy, area = _of(use.energy, answers.logic_scale), _of(use.area, answers.logic_scale)
+            units, clock = _table(technology, word_bits, place)
+            scaled = units * (energy, area, energy)
+            scaled[_COMBINATIONAL, 0] *= _of(use.unseen, answers.unseen)
+            yield scaled, clock * energy
 
 
-def _scales(use: LogicUse) -> tuple[Spread, Spread]:
-    return use.energy, use.area
+@lru_cache(maxsize=256)
+def _table(technology: Technology, word_bits: int, place: int) -> tuple[np.ndarray, float]:
+    """Units, none of them 0, and clock of one of the technology's tables as it is."""
+    table = technology.logic_tables()[place]
+    return np.maximum(table.units(word_bits), NOTHING), max(table.clock_pj, NOTHING)
 
 
 def _memory_factors(use: MemoryUse, volts: float, answers: Answers) -> tuple[float, float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import exp, log, sqrt
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,13 @@ class Range:
 
     def __mul__(self, factor: float) -> Range:
         return Range(self.low * factor, self.central * factor, self.high * factor)
+
+    def widened(self, *others: float) -> Range:
+        """With more doubts, independent of those in the bar: each of `others` is what one of them alone would give."""
+        down = [log(self.central / self.low), *(max(0.0, log(self.central / other)) for other in others)]
+        up = [log(self.high / self.central), *(max(0.0, log(other / self.central)) for other in others)]
+        low, high = (exp(sqrt(sum(part**2 for part in side))) for side in (down, up))
+        return Range(self.central / low, self.central, self.central * high)
 
     def holds(self, value: float) -> bool:
         """Whether `value` lies inside."""

@@ -130,7 +130,7 @@ def _interconnect(chip: Chip) -> Units:
 
 def _host(chip: Chip) -> Units:
     index = (chip.program_memory.instructions - 1).bit_length()
-    return Units(4 * BUS_BITS + 8 + len(ENGINES) * index, 300 + 3 * word_bits(chip), 6000 + 3 * word_bits(chip))
+    return Units(4 * BUS_BITS + 8 + len(ENGINES) * index, 222 + 62 * chip.lanes, 6000 + 3 * word_bits(chip))
 
 
 def _sequencers(chip: Chip) -> Units:
@@ -151,7 +151,7 @@ def _dma(chip: Chip) -> Units:
     place = (index_bits(banks) + index_bits(chip.taps)) if banks > 1 else 0
     part = (chip.external_beats - 1).bit_length()
     left = _field(Transfer, "count") + chip.taps.bit_length()
-    registers = 8 + 14 + 2 + 7 + ROW_BITS + _field(Transfer, "lines") + 2 * _PAIR + word + place + part + left
+    registers = 8 + 14 + 2 + 6 + ROW_BITS + _field(Transfer, "lines") + 2 * _PAIR + word + place + 2 * part + left
     return Units(registers, 310, 470 + 8 * word) + bursts
 
 
@@ -228,11 +228,11 @@ def _kernels(chip: Chip) -> Units:
 def _nest(chip: Chip) -> Units:
     """Loops, iterations (the next that is not skipped), scatter positions, kernel taps; LOAD's own loop."""
     bank, tap, side = index_bits(chip.accumulator_banks), index_bits(chip.taps), index_bits(chip.kernel)
-    own = 3 * 20 + chip.accumulator_banks + 2 * tap + 2 * bank + 4
+    own = 3 * 20 + max(2, chip.accumulator_banks) + 2 * tap + 2 * bank + 4
     iterations = chip.multipliers + 1 + _field(Compute, "iterations") + tap + index_bits(chip.lanes)
     scatter = 2 * _field(Compute, "height") + bank + 2 * side
     fill = 2 * _field(Load, "count") + 2 + _PAIR + side
-    return Units(own + iterations + scatter + fill + 20 + 32, 500 + 22 * chip.multipliers, 1200 + 16 * chip.multipliers)
+    return Units(own + iterations + scatter + fill + 20 + 32, 440 + 22 * chip.multipliers, 1200 + 16 * chip.multipliers)
 
 
 def _multipliers(chip: Chip) -> Units:
@@ -244,7 +244,7 @@ def _multipliers(chip: Chip) -> Units:
     return Units(
         chip.multipliers * (product + reduced),
         trees + negations,
-        row_bits(chip) * (2 * chip.kernel + 34),
+        row_bits(chip) * (2 * chip.kernel + 32) + 1200,
         chip.multipliers,
     )
 

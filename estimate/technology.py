@@ -50,11 +50,16 @@ ONE = Spread(low=1, central=1, high=1)
 
 
 class LogicUse(_Model):
-    """A logic table, brought to this node and its central voltage by factors; `why` names their source."""
+    """A logic table, brought to this node and its central voltage by factors; `why` names their source.
+
+    `unseen`: of the energy of multipliers, adders and choices, as many times as the table has them; more than 1 where
+    it was made without glitches and wires.
+    """
 
     table: str
     energy: Spread = ONE
     area: Spread = ONE
+    unseen: Spread = ONE
     why: str = ""
 
 
@@ -111,7 +116,8 @@ class Clock(_Model):
 class Technology(_Model):
     """A process, and everything that an estimate in it assumes.
 
-    `voltage`: of the supply, where a user names none. `activity`: the data's, as a share of random operands.
+    `central`: the logic table of the central estimate; without it the geometric mean of all. `voltage`: of the supply,
+    where a user names none. `activity`: the data's, as a share of random operands.
     `zero_product`: energy of a product with a zero operand, as a share of one without. `logic_leakage`: of the tables'.
     `density`: share of the logic's area that is cells. `external_pj_per_bit`: of the memory off the chip.
     """
@@ -121,6 +127,7 @@ class Technology(_Model):
     node_nm: float = Field(gt=0)
     voltage: Spread
     logic: tuple[LogicUse, ...] = Field(min_length=1)
+    central: str | None = None
     memory: tuple[MemoryUse, ...] = Field(min_length=1)
     clock: Clock
     activity: Spread
@@ -129,6 +136,12 @@ class Technology(_Model):
     density: Spread
     external_pj_per_bit: Spread
     folder: Path = Field(default=TECHNOLOGIES, exclude=True)
+
+    @model_validator(mode="after")
+    def _central_listed(self) -> Self:
+        if self.central is not None and self.central not in [use.table for use in self.logic]:
+            raise ValueError(f"central must be one of logic's tables, not {self.central}")
+        return self
 
     def __hash__(self) -> int:
         return hash((self.name, self.folder))

@@ -11,9 +11,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from arch.activity import accumulations
 from arch.chip import Chip
 from arch.events import Event
-from arch.isa import MODES, Reduction
+from arch.isa import MODES
 from arch.workload import Work, Workload
 from estimate.structure import Units, index_bits, row_bits, structure, word_bits
 
@@ -70,7 +71,8 @@ def _uses(chip: Chip) -> Iterator[tuple[str, Event | str, Units | tuple[float, .
     chosen = row_bits(chip) * index_bits(chip.kernel_registers)
     yield "kernels", Event.STEPS, Units(select_bits=chosen)
     yield "kernels", Event.REGISTER_WORDS, Units(register_bits=word, select_bits=word * chip.kernel_registers)
-    for mode, cells in _cells(chip).items():
+    for mode in MODES:
+        cells = accumulations({mode: 1}, chip)
         share = cells / chip.multipliers
         adders = units["accumulators"].adder_bits * share
         selects = units["accumulators"].select_bits * share
@@ -90,12 +92,6 @@ def _uses(chip: Chip) -> Iterator[tuple[str, Event | str, Units | tuple[float, .
     if "dma" in units:
         for event in (Event.EXTERNAL_READS, Event.EXTERNAL_WRITES):
             yield "dma", event, _share(units["dma"], max(chip.external_beats, 1))
-
-
-def _cells(chip: Chip) -> dict[str, int]:
-    """Accumulator cells that a step of each mode adds to."""
-    cells = {Reduction.BOTH: 1, Reduction.TAPS: chip.lanes, Reduction.LANES: chip.taps}
-    return {name: cells.get(mode.reduction, chip.multipliers) for name, mode in MODES.items()}
 
 
 MEMORY_EVENTS: dict[str, tuple[Event, Event | None]] = {

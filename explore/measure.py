@@ -30,7 +30,7 @@ def attempted(point: Point, measure) -> Row:
         chip = Chip.from_fields(point.fields, "chip")
         return row | {"fits": True, "reason": ""} | measure(chip)
     except InputError as error:
-        return row | {"fits": False, "reason": str(error)}
+        return row | {"fits": False, "reason": str(error).replace(f"chip {row['chip']}", "the chip")}
     except Exception as error:
         # one point that meets a defect must not cost the others; the row says what it is
         return row | {"fits": False, "reason": f"defect: {type(error).__name__}: {error}"}

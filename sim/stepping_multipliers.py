@@ -11,13 +11,14 @@ from sim.stepping_state import PLANE, Plane
 
 @clocked
 def multiply(s, i, stage):
-    """Products of the step's routed operands, reduced, into the stage's slot."""
+    """Products of the step's routed operands, reduced, into the stage's slot; how many had an operand that is zero."""
     count = s.chip.multipliers
     lanes = s.chip.lanes
     moving, stationary = operands(s, i)
     a = s.cells[moving : moving + count]
     b = s.cells[stationary : stationary + count]
     reduced = s.step.reduced[stage * PLANE : (stage + 1) * PLANE]
+    s.step.zeros[stage] = _zero_products(a, b)
     sign = -1 if i.negate else 1
     if i.reduction == Reduction.BOTH:
         reduced[0] = sign * _dot(a, b, 0, count)
@@ -46,6 +47,14 @@ def kernel_tap(s, i):
         return 0
     step = s.step
     return i.tap + step.kernel_row * i.tap_row + step.kernel_column * i.tap_column + step.outer * i.tap_outer
+
+
+@clocked
+def _zero_products(a, b):
+    zeros = 0
+    for cell in range(a.size):
+        zeros += (a[cell] == 0) | (b[cell] == 0)
+    return zeros
 
 
 @clocked

@@ -108,7 +108,7 @@ def _programs(share: Share, tally: Tally) -> Iterator[tuple[int, Program]]:
     for number in range(share.programs):
         program = _aimed_program(share, number, seen)
         before = sum(map(len, seen.holes().values()))
-        seen.record(share.chip, program, "main", FastMachine(program).run("main"))
+        seen.record(share.chip, program, "main", FastMachine(program).run("main", count_zeros=True))
         if sum(map(len, seen.holes().values())) < before:
             yield number, program
 
@@ -168,7 +168,7 @@ def _guided(
 def _run(lockstep: LockStep, share: Share, tally: Tally, program: Program, name: str, rng: np.random.Generator) -> str:
     """Run a program in a scenario; what differs, with the command that shows it again, or nothing."""
     fast = FastMachine(program)
-    result = fast.run("main")
+    result = fast.run("main", count_zeros=True)
     scenario = scenario_of(name, program, result.cycles, rng)
     tally.programs += 1
     tally.instructions += sum(map(len, program.streams.values()))

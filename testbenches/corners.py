@@ -71,6 +71,12 @@ def _updates(nest: Compute, chip: Chip) -> bool:
     return nest.base == Base.ROW and nest.shift > 1 and nest.shift <= nest.base_shift <= nest.shift + 4
 
 
+def _matches(nest: Compute, chip: Chip) -> bool:
+    """Kernel tap 1 of whole blocks inside the map."""
+    inside = nest.pad_top + nest.pad_left == 0 and _words(nest) % chip.taps == 0
+    return inside and nest.tap == 1 and nest.outer * nest.kernel_height * nest.kernel_width == 1
+
+
 CORNERS: dict[str, Corner] = {
     "one place": Corner(nest=lambda nest, _: _words(nest) == 1),
     "one channel": Corner(_WINDOWS + LOADS, lambda nest, _: nest.iterations == 1),
@@ -89,6 +95,7 @@ CORNERS: dict[str, Corner] = {
     "inner steps": Corner(_PIXELS + LOADS, lambda nest, _: nest.kernel_height * nest.kernel_width > 1),
     "sums kept": Corner(_WINDOWS + _BLOCKS + _PIXELS + LOADS, chains=1),
     "equal maxima": Corner((*_MAXIMA, "load_kernel"), image="few values"),
+    "one number matched": Corner(("match",), _matches, "ones"),
     "updates lost and too large": Corner(_UPDATES, _updates, "scales"),
     "little to do": Corner((*SKIPPING, *LOADS), lambda nest, _: nest.skip == 1, "sparse"),
     "nothing to do": Corner((*SKIPPING, *LOADS), lambda nest, _: nest.skip == 1, "zeros"),

@@ -62,6 +62,7 @@ def demo(chip: str, seeds: int, epochs: int, rtl_steps: int, cifar: Path | None,
 
 def _show_demo(result: dict) -> None:
     from compiler.report import Report
+    from tinycl.estimation import brief
     from tinycl.reference import comparison
 
     reference = Report.model_validate(result["reference"]["report"])
@@ -71,6 +72,7 @@ def _show_demo(result: dict) -> None:
     out.print(traffic_table(reference))
     made = " (made images)" if result["reference"]["made"] else ""
     out.print(facts(f"the reference network{made} beside the paper", comparison(reference, one_port)))
+    out.print(facts("the same step, estimated; in brackets the range", brief(result["estimate"])))
     accuracy, rtl, speed = result["accuracy"], result["rtl"], result["speed"]
     rows = {
         "held-out accuracy, chip": f"{accuracy['chip']:.2f} % (mean of {accuracy['seeds']} seeds)",
@@ -245,6 +247,7 @@ def simulate(
     rows = {"cycles of a pass": f"{result['cycles']:,}"}
     for engine, events in result["counters"].items():
         rows |= {f"{engine} {name.lower().replace('_', ' ')}": f"{count:,}" for name, count in events.items() if count}
+    rows |= {name: f"{count:,}" for name, count in result["activity"].items()}
     out.print(facts(f"{steps} x {entry} of {program}", rows))
 
 

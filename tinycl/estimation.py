@@ -80,7 +80,7 @@ def counted_on(program: Program, work: Workload, data: Path) -> Workload:
     """The workload with the counts of a run on the samples of `data`, the mean of at most `MOST_SAMPLES`."""
     inputs = inputs_for(program, work.entry, data)
     steps = min(MOST_SAMPLES, len(inputs["input"]))
-    result = FastMachine(program).run(work.entry, inputs, steps=steps, order=np.arange(steps))
+    result = FastMachine(program).run(work.entry, inputs, steps=steps, order=np.arange(steps), count_zeros=True)
     return work.measured(program, result.per_instruction, steps)
 
 
@@ -90,6 +90,19 @@ def shown(found: Estimate) -> list[Table]:
     if found.device:
         tables.append(facts("in a device", {str(i + 1): line for i, line in enumerate(found.device)}))
     return tables
+
+
+def brief(estimate: dict) -> dict[str, str]:
+    """A few facts of what `Estimate.to_dict` gave, with the names of the tables."""
+    item, technology = estimate["energy"], estimate["technology"]
+    tables = Technology.load(technology["name"])
+    logic, memory = (use.name for use in tables.logic_tables()), (use.name for use in tables.memory)
+    return {
+        "energy of a step": Range(**item["total_J"]).described("J"),
+        "power": f"{Range(**item['power_W']).described('W')} at {item['clock_ns']:g} ns, {item['voltage']:g} V",
+        "area": f"{_mm2(Range(**estimate['area']['total']))} mm2",
+        "tables": f"{technology['name']}: {', '.join([*logic, *memory])}; zeros not told apart (docs/estimation.md)",
+    }
 
 
 def _summary(found: Estimate) -> Table:

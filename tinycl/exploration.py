@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from os import PathLike
@@ -27,10 +28,10 @@ from tinycl.models import Model, add_loss, read_network
 from tinycl.show import facts
 
 if TYPE_CHECKING:
-    from pandas import DataFrame, Series
+    from pandas import DataFrame
 
-MOST_SHOWN = 40
-"""Rows of a table for people."""
+MOST_SHOWN, MOST_COLUMNS, MOST_REASONS = 40, 9, 20
+"""Of a table for people."""
 _UNSHOWN = ("fits", "reason", "entry", "macs", "estimated", "time_us", "window_words", "seeds")
 _RANGES = ("energy_low", "energy_high", "area_low", "area_high")
 
@@ -120,19 +121,26 @@ def swept(asked: Sweep, crew: Crew | None = None, store: Path | None = None) -> 
 
 def shown(table: DataFrame, front: DataFrame) -> list[RichTable]:
     """Tables for people: the best rows, or all if there are no best, and why points have no numbers."""
-    rows = front if len(front) else table[table["fits"]]
+    rows = front if len(front) else table.query("fits")
     best = RichTable(title=f"{len(table):,} points, {len(rows):,} of them {'best' if len(front) else 'that fit'}")
     names = [name for name in rows.columns if name not in _UNSHOWN and not name.startswith(_RANGES)]
+    if len(names) > MOST_COLUMNS:
+        names.remove("chip")  # its fields say it
     for name in names:
-        best.add_column(name, justify="left" if name in ("chip", "network") else "right", no_wrap=name != "chip")
-    for values in rows[names].head(MOST_SHOWN).itertuples(index=False):
-        best.add_row(*(f"{value:,.4g}" if isinstance(value, float) else f"{value}" for value in values))
-    reasons = table.loc[~table["fits"], "reason"].value_counts()
-    return [best, *([facts("points that do not fit", _reasons(reasons))] if len(reasons) else [])]
+        best.add_column(name, justify="left" if name in ("chip", "network") else "right")
+    for row in rows.head(MOST_SHOWN).to_dict("records"):
+        best.add_row(*(_cell(row[name]) for name in names))
+    reasons = Counter(row["reason"] for row in table.to_dict("records") if not row["fits"])
+    if not reasons:
+        return [best]
+    counts = {reason: f"{count:,}" for reason, count in reasons.most_common(MOST_REASONS)}
+    return [best, facts("points that do not fit, and why", counts)]
 
 
-def _reasons(counts: Series) -> dict[str, str]:
-    return {str(reason): f"{count:,}" for reason, count in counts.head(MOST_SHOWN).items()}
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def table_of(

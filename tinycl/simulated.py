@@ -65,10 +65,10 @@ def simulate(
     chosen(compiled.reports, entry, "entry")
     program = compiled.program
     given = Path(data) if isinstance(data, (str, PathLike)) else data
-    passes = run_passes(program, entry, steps, inputs_for(program, entry, given), stepped)
+    _, total = run_passes(program, entry, steps, inputs_for(program, entry, given), stepped)
     outputs = {
         name: np.ldexp(values.astype(np.float64), -program.outputs[name].fraction)
-        for name, values in passes.outputs.items()
+        for name, values in total.outputs.items()
     }
     names = compiled.report.network, compiled.chip.name
-    return Simulated(*names, entry, steps, passes.cycles, counter_frame(passes.counters), outputs)
+    return Simulated(*names, entry, steps, int(total.cycles), counter_frame(total.counters), outputs)

@@ -2,79 +2,101 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from arch import activity
 from arch.errors import InputError
 from arch.events import Event
 from arch.image import Image
-from arch.isa import ENGINES, Engine
+from arch.isa import ENGINES, Compute, Engine, mode_of
 from arch.program import Program
 from compiler.calibration import valid_labels
 from compiler.graph import INFER
 from sim.fast import FastMachine
+from sim.result import Result
 from sim.stepping import SteppingMachine
 from tinycl.arrays import load_arrays
 from tinycl.show import progress
 from tinycl.training import chip_inputs
 
 
-@dataclass(frozen=True)
-class Passes:
-    """Passes of an entry: cycles of the last one, all events int64 [engines, events], the last one's outputs as words,
-    and the memories at the end."""
-
-    cycles: int
-    counters: np.ndarray
-    outputs: dict[str, np.ndarray]
-    image: Image
-
-
 def simulate_program(program: Program, entry: str, steps: int, data: Path | None, stepped: bool) -> dict:
     """Run `steps` passes of `entry`; `program.image` becomes the memories at the end.
 
-    Returns cycles of a pass, all events by engine and name, and the last pass's outputs. Raises `InputError` on data
-    that does not fit the program's inputs.
+    Returns cycles of a pass, all events by engine and name, what they say of activity (`arch.activity`), and the last
+    pass's outputs. Raises `InputError` on data that does not fit the program's inputs.
     """
-    passes = run_passes(program, entry, steps, inputs_for(program, entry, data), stepped)
-    program.image = passes.image
+    program.image, total = run_passes(program, entry, steps, inputs_for(program, entry, data), stepped)
     return {
         "entry": entry,
         "steps": steps,
-        "cycles": passes.cycles,
+        "cycles": int(total.cycles),
         "counters": {
-            engine.name.lower(): {event.name: int(passes.counters[engine, event]) for event in Event}
+            engine.name.lower(): {event.name: int(total.counters[engine, event]) for event in Event}
             for engine in ENGINES
         },
-        "outputs": {name: values.tolist() for name, values in passes.outputs.items()},
+        "activity": _activity(program, entry, total),
+        "outputs": {name: values.tolist() for name, values in total.outputs.items()},
     }
 
 
-def run_passes(program: Program, entry: str, steps: int, inputs: dict[str, np.ndarray], stepped: bool) -> Passes:
-    """Run `steps` passes of `entry`, the samples of `inputs` in turn and over again; `program` stays as it is."""
+def run_passes(
+    program: Program, entry: str, steps: int, inputs: dict[str, np.ndarray], stepped: bool
+) -> tuple[Image, Result]:
+    """The memories after `steps` passes of `entry`, and the result of all: the samples of `inputs` in turn and over
+    again. `program` stays as it is."""
     order = np.arange(steps) % len(inputs["input"])
     if stepped:
-        machine, counters, last = _stepped(program, entry, inputs, order)
+        machine, total = _stepped(program, entry, inputs, order)
     else:
         machine = FastMachine(program)
-        last = machine.run(entry, inputs, steps=steps, order=order)
-        counters = last.counters
-    return Passes(int(last.cycles), counters, last.outputs, machine.image)
+        total = machine.run(entry, inputs, steps=steps, order=order, count_zeros=True)
+    return machine.image, total
 
 
-def _stepped(program: Program, entry: str, inputs: dict[str, np.ndarray], order: np.ndarray):
-    """The machine after a run clock by clock, all events, and the last pass's result."""
+def _stepped(
+    program: Program, entry: str, inputs: dict[str, np.ndarray], order: np.ndarray
+) -> tuple[SteppingMachine, Result]:
+    """The machine after a run clock by clock, and the result of all passes."""
     machine = SteppingMachine(program)
-    counters = np.zeros((len(ENGINES), len(Event)), np.int64)
-    last = None
+    passes: list[Result] = []
     with progress() as bar:
         for i in bar.track(order, description="stepping"):
-            last = machine.run(entry, {name: values[i] for name, values in inputs.items()})
-            counters += last.counters
-    assert last is not None
-    return machine, counters, last
+            passes.append(machine.run(entry, {name: values[i] for name, values in inputs.items()}))
+    return machine, replace(
+        passes[-1],
+        counters=sum(item.counters for item in passes),
+        per_instruction={
+            engine: sum(item.per_instruction[engine] for item in passes) for engine in passes[-1].per_instruction
+        },
+        all_cycles=sum(item.all_cycles for item in passes),
+    )
+
+
+def _activity(program: Program, entry: str, result: Result) -> dict[str, int]:
+    """What the counts say of activity, by name."""
+    chip, events = program.chip, result.counters.sum(axis=0).tolist()
+    steps: Counter[str] = Counter()
+    counts = result.per_instruction[Engine.ARRAY][:, Event.STEPS].tolist()
+    for instruction, count in zip(program.entry_streams(entry)[Engine.ARRAY], counts, strict=True):
+        if isinstance(instruction, Compute):
+            steps[mode_of(instruction) or ""] += count
+    products = activity.multiplications(events, chip)
+    found = {
+        "active multiplications": products.active,
+        "multiplications with a zero": products.zero,
+        "additions before accumulators": activity.reduction_additions(steps, chip),
+        "accumulations": activity.accumulations(steps, chip),
+        "external beats": activity.external_beats(events, chip),
+    }
+    for engine in ENGINES:
+        name = f"{engine.name.lower()} idle cycles"
+        found[name] = activity.idle(result.all_cycles, result.counters[engine].tolist())
+    return found
 
 
 def inputs_for(

@@ -30,7 +30,7 @@ def program_of(skip: bool):
 def run(program, steps: int):
     inputs = {name: np.zeros((steps, *region.shape), np.int64) for name, region in program.inputs.items()}
     inputs["input"] = RNG.integers(0, 4000, inputs["input"].shape) * RNG.integers(0, 2, inputs["input"].shape)
-    return FastMachine(program).run(TRAIN, inputs, steps=steps)
+    return FastMachine(program).run(TRAIN, inputs, steps=steps, count_zeros=True)
 
 
 @pytest.mark.parametrize("skip", [False, True])
@@ -41,6 +41,7 @@ def test_counts_are_those_of_the_simulator(skip):
     assert found.counts == tuple(result.counters.sum(axis=0))
     assert found.cycles == result.cycles == sum(row.cycles for row in found.rows)
     assert closed.estimated == skip and not found.estimated
+    assert sum(row.zero_products or 0 for row in found.rows) == result.counters[:, Event.ZERO_PRODUCTS].sum() > 0
     if skip:
         assert found.cycles < closed.cycles and found.counts[Event.STEPS] < closed.counts[Event.STEPS]
     else:
@@ -51,11 +52,8 @@ def test_counts_are_those_of_the_simulator(skip):
 
 def test_rows_name_layers_and_modes():
     work = Workload.of(program_of(False), TRAIN, "small")
-    assert {(row.layer, row.phase) for row in work.rows} >= {
-        ("c", "forward"),
-        ("d", "weight_gradient"),
-        ("end", "halt"),
-    }
+    names = {(row.layer, row.phase) for row in work.rows}
+    assert names >= {("c", "forward"), ("d", "weight_gradient"), ("end", "halt")}
     for row in work.rows:
         assert sum(row.steps.values()) == row.counts[Event.STEPS] and set(row.steps) <= set(MODES)
 
@@ -65,6 +63,14 @@ def test_means_of_several_passes():
     closed = Workload.of(program, TRAIN)
     found = closed.measured(program, run(program, 4).per_instruction, passes=4)
     assert found.cycles == closed.cycles and found.counts[Event.STEPS] == closed.counts[Event.STEPS]
+
+
+def test_zeros_that_were_not_counted_are_unknown():
+    program = program_of(False)
+    inputs = {name: np.zeros((1, *region.shape), np.int64) for name, region in program.inputs.items()}
+    result = FastMachine(program).run(TRAIN, inputs)
+    found = Workload.of(program, TRAIN).measured(program, result.per_instruction)
+    assert {row.zero_products for row in found.rows} == {None} and min(found.counts) == 0
 
 
 def test_zeros_can_be_assumed():
