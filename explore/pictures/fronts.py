@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from arch.errors import InputError
 from explore.pareto import pareto
-from explore.pictures.style import BLUE, GREY, RED, Picture, plain
+from explore.pictures.style import BLUE, GREY, RED, Picture, plain, thousands
 
 _MOST_NAMES = 14
 """Points of a front whose names are listed."""
@@ -16,6 +16,8 @@ _LONGEST = 36
 """Characters of such a name."""
 _APART = 16
 """Pixels between two numbered points."""
+_COMMAS = 10_000
+"""The largest value from which on numbers along an axis have commas."""
 _MANY_TIMES = 30
 """The largest over the smallest value from which an axis is logarithmic."""
 
@@ -57,11 +59,14 @@ def pareto_front(
         values = points[name].to_numpy(float)
         if 0 < _MANY_TIMES * values.min() < values.max():
             scale("log")
+    for axis, scale in ((axes.xaxis, axes.get_xscale()), (axes.yaxis, axes.get_yscale())):
+        if scale == "linear" and max(axis.get_view_interval()) >= _COMMAS:
+            thousands(axis)
     axes.set_xlabel(f"{x}, more is better" if x in maximise else x)
     axes.set_ylabel(f"{y}, more is better" if y in maximise else y)
     left_out = len(table) - len(points)
     without = f"; {left_out:,} more have no number (they do not fit)" if left_out else ""
-    axes.set_title(f"{y} against {x}: {len(points):,} points{without}", loc="left", fontsize=11)
+    axes.set_title(f"{len(points):,} points{without}", loc="left", fontsize=11)
     _name(axes, front, x, y, label)
     picture.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
     return picture
