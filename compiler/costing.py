@@ -7,7 +7,7 @@ import numpy as np
 from arch.chip import Chip
 from arch.image import Image, check_external
 from compiler.calibration import Calibration
-from compiler.graph import Role
+from compiler.graph import Graph, Operator, Role
 from compiler.network import Network
 from compiler.nodes import NetworkError
 from compiler.pipeline import PASSES, Build, Options, emitted, lay_kernels
@@ -31,6 +31,7 @@ def cost_network(network: Network, chip: Chip, options: Options, density: float 
     for name in ("lowering", "patches", "differentiation"):
         PASSES[name](build)
     assert build.graph
+    _refuse_ranges(build.graph)
     maps = [tensor.name for tensor in build.graph.tensors.values() if tensor.role in (Role.INPUT, Role.ACTIVATION)]
     lay_kernels(build, dict.fromkeys(maps, density or 0.0) if options.skip else None)
     build.fractions = dict.fromkeys(build.graph.tensors, _FRACTION)
@@ -39,6 +40,15 @@ def cost_network(network: Network, chip: Chip, options: Options, density: float 
     build.program = emitted(build, _empty(chip, build.plan.external_words))
     build.program.check_streams()
     return build
+
+
+def _refuse_ranges(graph: Graph) -> None:
+    """Raise on what has as many steps as the range of its values asks for."""
+    layers = [operation.layer for operation in graph.operations if operation.operator == Operator.LRN]
+    if layers:
+        raise NetworkError(
+            f"{', '.join(layers)}: the steps of LRN follow from the range of samples; compile the network instead"
+        )
 
 
 def _empty(chip: Chip, external_words: int) -> Image:

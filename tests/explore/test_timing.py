@@ -116,3 +116,9 @@ def test_wide_rows_hold_no_more_planes_than_a_walk_takes():
     build = compiled(network, chip, Options(train=False))
     assert build.reports
     assert time_network(network, chip, Options(train=False)).cycles == build.reports["infer"].cycles
+
+
+def test_refuses_steps_that_values_decide():
+    net = Net("responses", (4, 4, 4)).conv(8).lrn(3, name="norm").dense(4)
+    with pytest.raises(InputError, match="norm: the steps of LRN follow from the range of samples"):
+        time_network(net, CHIPS["paper"], Options(train=False))
