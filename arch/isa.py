@@ -27,6 +27,12 @@ class Engine(IntEnum):
     DMA = 2
 
 
+@cache
+def engines_in(mask: int) -> tuple[Engine, ...]:
+    """The engines that a token mask names."""
+    return tuple(engine for engine in Engine if mask >> engine & 1)
+
+
 class Opcode(IntEnum):
     """What an instruction is. ELEMENTWISE is reserved: refused by this version."""
 
@@ -459,6 +465,7 @@ CELL_INDEX_BITS = 6
 """Bits of the inner step's number beside a value in an accumulator that keeps a maximum."""
 
 
+_FIELDS = {name: mode._asdict() for name, mode in MODES.items()}
 _NAMES: dict[tuple, str] = {tuple(mode): name for name, mode in MODES.items()}
 _MODE = attrgetter(*Mode._fields)
 
@@ -470,7 +477,7 @@ def mode_of(compute: Compute) -> str | None:
 
 def mode_fields(name: str) -> dict[str, Any]:
     """The fields of COMPUTE that select mode `name`."""
-    return MODES[name]._asdict()
+    return dict(_FIELDS[name])
 
 
 def encode(instruction: Instruction, chip: Chip) -> int:

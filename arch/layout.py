@@ -43,8 +43,8 @@ class Kind(StrEnum):
     ROWS = "rows"  # [R, T, L]: whole rows
 
 
-LARGEST = 1 << 24
-"""What no base, pitch or extent exceeds."""
+LARGEST = 1 << 26
+"""What no base, pitch or extent exceeds: words of 8 lanes in the largest external memory that an image holds."""
 _Small = Annotated[int, Field(ge=1, le=1 << 10)]
 _Pad = Annotated[int, Field(ge=0, le=1 << 10)]
 _RANKS = {
@@ -119,8 +119,14 @@ class Patches(BaseModel):
 
     def covers(self, shape: tuple[int, ...]) -> bool:
         """Whether every element of a [H, W, C] map is in some window."""
-        elements = self.elements(shape)
-        return np.unique(elements[elements >= 0]).size == prod(shape)
+        # a window is its rows times its columns, so that each side can be looked at alone
+        return all(self._covers(side, shape[side]) for side in (0, 1))
+
+    def _covers(self, side: int, extent: int) -> bool:
+        """Whether every row (side 0) or column (side 1) of a map is in some window."""
+        first = np.arange(self.extents[side])[:, None] * self.stride[side] - self.pads[side]
+        places = first + np.arange(self.kernel[side]) * self.dilation[side]
+        return np.unique(places[(places >= 0) & (places < extent)]).size == extent
 
 
 class Region(BaseModel):

@@ -68,16 +68,15 @@ def _rule_problems(instruction: Instruction, chip: Chip) -> Iterator[str]:
 
 
 def _field_problems(instruction: Instruction, chip: Chip) -> Iterator[str]:
-    most = chip.kernel << fields.ROW_BITS
+    """Of all fields but the tokens."""
+    addresses, named = chip.kernel << fields.ROW_BITS, vars(instruction)
     for field in fields.layout(type(instruction)):
-        value = int(getattr(instruction, field.name))
-        limit = most if field.kind == "address" else field.limit
-        if field.name in ("wait", "signal"):
-            continue
-        if not 0 <= value < limit:
-            yield f"{field.name} must be 0 to {limit - 1}, not {value}"
+        value = named[field.name]
+        limit = addresses if field.kind == "address" else field.limit
+        if not 0 <= value < limit and field.name not in ("wait", "signal"):
+            yield f"{field.name} must be 0 to {limit - 1}, not {int(value)}"
         elif field.reserved and value:
-            yield f"{field.name} must be 0 in this version, not {value}"
+            yield f"{field.name} must be 0 in this version, not {int(value)}"
 
 
 def _load_problems(load: Load, chip: Chip) -> Iterator[str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate, combinations
+from operator import attrgetter
 
 from arch.chip import Chip
-from arch.isa import ENGINE_OF, TOKEN_LIMIT, Engine, Halt, Instruction
+from arch.isa import ENGINE_OF, TOKEN_LIMIT, Engine, Halt, Instruction, engines_in
 from arch.legal import problems
 from arch.nest_rules import chain_problems
 from arch.pages import Page, spaces
@@ -57,8 +58,8 @@ def _order_problems(streams: Streams, chip: Chip) -> Iterator[str]:
     for a, b in combinations(streams, 2):
         pair = f"{a.name.lower()} and {b.name.lower()}"
         for sender, taker in ((a, b), (b, a)):
-            sent = _counted(streams[sender], "signal", taker)
-            taken = _counted(streams[taker], "wait", sender)
+            sent = _counted(streams[sender], attrgetter("signal"), taker)
+            taken = _counted(streams[taker], attrgetter("wait"), sender)
             if sent[-1] != taken[-1]:
                 yield f"{pair}: every token sent must be waited for"
             elif _waiting(sent, taken, [known[taker] for known in before[sender]]) > TOKEN_LIMIT:
@@ -109,8 +110,7 @@ def _predecessors(streams: Streams) -> _Known | None:
         for engine, stream in streams.items():
             own = before[engine]
             while (index := len(own)) < len(stream):
-                wait, signal = stream[index].wait, stream[index].signal
-                sources = [other for other in streams if wait >> other & 1] if wait else ()
+                sources = engines_in(stream[index].wait)
                 if not all(sent[other, engine] for other in sources):
                     break
                 known = list(own[-1]) if own else [-1] * len(Engine)
@@ -120,16 +120,15 @@ def _predecessors(streams: Streams) -> _Known | None:
                     known = [max(both) for both in zip(known, before[other][token], strict=True)]
                     known[other] = max(known[other], token)
                 own.append(known)
-                for other in streams if signal else ():
-                    if signal >> other & 1:
-                        sent[engine, other].append(index)
+                for other in engines_in(stream[index].signal):
+                    sent[engine, other].append(index)
                 progress = True
     return before if all(len(before[engine]) == len(stream) for engine, stream in streams.items()) else None
 
 
-def _counted(stream: Sequence[Instruction], mask: str, other: Engine) -> list[int]:
-    """How many instructions before each place of a stream, its end too, have `other` in their `wait` or `signal`."""
-    return list(accumulate((getattr(item, mask) >> other & 1 for item in stream), initial=0))
+def _counted(stream: Sequence[Instruction], mask: Callable[[Instruction], int], other: Engine) -> list[int]:
+    """How many instructions before each place of a stream, its end too, have `other` in a mask of theirs."""
+    return list(accumulate([mask(item) >> other & 1 for item in stream], initial=0))
 
 
 def _waiting(sent: list[int], taken: list[int], known: list[int]) -> int:

@@ -32,19 +32,24 @@ def spaces(instruction: Instruction, chip: Chip) -> frozenset[Page]:
     return frozenset()
 
 
-def map_pages(space: Space, words: range, chip: Chip) -> Iterator[Page]:
-    """The pages of a span of words of a map's memory."""
+def map_pages(space: Space, spans: Iterable[range], chip: Chip) -> Iterator[Page]:
+    """The pages of spans of words of a map's memory, each once."""
     memory = chip.feature_memory if space == Space.FEATURE else chip.gradient_memory
-    if len(words):
-        places = chip.kernel * chip.page_depth(memory)
-        yield from _pages(space.name.lower(), words.start // places, (words.stop - 1) // places)
+    return _pages(space.name.lower(), spans, chip.kernel * chip.page_depth(memory), 1)
 
 
-def row_pages(rows: range, chip: Chip) -> Iterator[Page]:
-    """The pages of a span of weight rows."""
-    depth = chip.page_depth(chip.weight_memory)
-    if len(rows):
-        yield from _pages("weight", rows.start * chip.row_beats // depth, (rows.stop * chip.row_beats - 1) // depth)
+def row_pages(spans: Iterable[range], chip: Chip) -> Iterator[Page]:
+    """The pages of spans of weight rows, each once."""
+    return _pages("weight", spans, chip.page_depth(chip.weight_memory), chip.row_beats)
+
+
+def _pages(memory: str, spans: Iterable[range], size: int, places: int) -> Iterator[Page]:
+    """Of a memory with pages of `size` places (or words), of which a word of a span takes `places`."""
+    numbers: set[int] = set()
+    for span in spans:
+        if span:
+            numbers.update(range(span.start * places // size, (span.stop * places - 1) // size + 1))
+    return ((memory, number) for number in numbers)
 
 
 def page_words(page: int, memory: str, chip: Chip) -> slice:
@@ -66,42 +71,31 @@ def whole_rows(pages: Iterable[int], chip: Chip) -> Iterator[slice]:
         last = page
 
 
-def _pages(memory: str, first: int, last: int) -> Iterator[Page]:
-    return ((memory, page) for page in range(first, last + 1))
-
-
 def _load_pages(load: Load, chip: Chip) -> Iterator[Page]:
     if load.destination == Destination.VECTOR:
-        yield from map_pages(load.space, range(load.source, load.source + load.count), chip)
-    else:
-        yield from row_pages(range(load.row, load.row + load.count), chip)
+        return map_pages(load.space, [range(load.source, load.source + load.count)], chip)
+    return row_pages([range(load.row, load.row + load.count)], chip)
 
 
 def _loss_pages(loss: Loss, chip: Chip) -> Iterator[Page]:
     words = chip.words(loss.count)
-    yield from map_pages(loss.space, range(loss.source, loss.source + words), chip)
-    yield from map_pages(loss.space, range(loss.label, loss.label + 1), chip)
-    yield from map_pages(Space(1 - loss.space), range(loss.target, loss.target + words), chip)
+    read = range(loss.source, loss.source + words), range(loss.label, loss.label + 1)
+    yield from map_pages(loss.space, read, chip)
+    yield from map_pages(Space(1 - loss.space), [range(loss.target, loss.target + words)], chip)
 
 
 def _compute_pages(compute: Compute, chip: Chip) -> Iterator[Page]:
-    maps = (
-        (compute.source_space, source_spans(compute)),
-        (compute.pixel_space, pixel_spans(compute)),
-        (compute.target_space, target_spans(compute, chip)),
-        (compute.mask_space, mask_spans(compute)),
-    )
-    for space, spans in maps:
-        for span in spans:
-            yield from map_pages(space, span, chip)
-    for rows in (*read_rows(compute, chip), *written_rows(compute, chip)):
-        yield from row_pages(rows, chip)
+    yield from map_pages(compute.source_space, source_spans(compute), chip)
+    yield from map_pages(compute.pixel_space, pixel_spans(compute), chip)
+    yield from map_pages(compute.target_space, target_spans(compute, chip), chip)
+    yield from map_pages(compute.mask_space, mask_spans(compute), chip)
+    yield from row_pages([*read_rows(compute, chip), *written_rows(compute, chip)], chip)
 
 
 def _transfer_pages(transfer: Transfer, chip: Chip) -> Iterator[Page]:
     if transfer.memory == OnChip.WEIGHT:
-        yield from row_pages(chip_span(transfer), chip)
+        yield from row_pages([chip_span(transfer)], chip)
     else:
-        yield from map_pages(Space(transfer.memory), chip_span(transfer), chip)
+        yield from map_pages(Space(transfer.memory), [chip_span(transfer)], chip)
     if len(external_span(transfer, chip)):
         yield "external", 0

@@ -37,6 +37,7 @@ from arch.isa import (
     Stationary,
     Transfer,
     Traversal,
+    engines_in,
 )
 from arch.recall import by_form
 from arch.softmax import DIVIDER_CYCLES
@@ -291,7 +292,7 @@ def _free(first, accesses, writes, done, count):
     return cycle, done
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slot:
     """When one instruction runs: its first and last cycle, counted from the program's start in cycle 0."""
 
@@ -321,16 +322,16 @@ def schedule(streams: dict[Engine, list[Instruction]], durations: dict[Engine, l
         for engine, stream in streams.items():
             while done[engine] < len(stream):
                 instruction = stream[done[engine]]
-                sources = [other for other in Engine if instruction.wait >> other & 1]
+                sources = engines_in(instruction.wait)
                 if not all(tokens[other, engine] for other in sources):
                     break
-                arrived = [tokens[other, engine].popleft() for other in sources]
-                wait = max([free[engine] + FETCH_CYCLES, *(cycle + 1 for cycle in arrived)])
+                wait = free[engine] + FETCH_CYCLES
+                for other in sources:
+                    wait = max(wait, tokens[other, engine].popleft() + 1)
                 last = wait + durations[engine][done[engine]]
                 slots.append(Slot(engine, done[engine], wait + 1, last))
-                for other in Engine:
-                    if instruction.signal >> other & 1:
-                        tokens[engine, other].append(last)
+                for other in engines_in(instruction.signal):
+                    tokens[engine, other].append(last)
                 free[engine] = last
                 done[engine] += 1
                 progress = True

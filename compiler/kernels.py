@@ -16,6 +16,7 @@ from compiler.graph import PARAMETER_GRADIENTS, Graph, Operation, Operator, Tens
 from compiler.grouping import merged_groups
 from compiler.mapping import FREE, Mapping
 from compiler.nodes import NetworkError
+from compiler.walks import WIDEST
 
 _CONVOLUTIONS = (Operator.CONV, Operator.CONV_INPUT_GRADIENT, Operator.CONV_WEIGHT_GRADIENT)
 _OWN = (
@@ -360,5 +361,5 @@ class Kernels:
 
 
 def _depth(groups: int, taps: int) -> int:
-    """The most groups of lanes that rows can hold side by side and that divide `groups`."""
-    return max(d for d in range(1, taps + 1) if groups % d == 0)
+    """The most groups of lanes that rows can hold side by side, that a walk can take, and that divide `groups`."""
+    return max(d for d in range(1, min(taps, WIDEST) + 1) if groups % d == 0)

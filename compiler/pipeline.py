@@ -119,8 +119,13 @@ def _differentiation(build: Build) -> None:
 
 def _kernels(build: Build) -> None:
     assert build.graph
+    lay_kernels(build, densities(build.graph, build.calibration) if build.options.skip else None)
+
+
+def lay_kernels(build: Build, shares: dict[str, float] | None) -> None:
+    """Choose how every layer's rows lie; `shares` as `Kernels` takes them."""
+    assert build.graph
     build.options.mapping.check(build.graph)
-    shares = densities(build.graph, build.calibration) if build.options.skip else None
     build.kernels = Kernels(build.graph, build.chip, shares, build.options.mapping)
 
 
@@ -142,9 +147,7 @@ def _residency(build: Build) -> None:
 
 
 def _emission(build: Build) -> None:
-    assert build.plan
-    parts = {entry: _streams(build, steps) for entry, steps in build.plan.steps.items()}
-    program = _assemble(build, parts)
+    program = emitted(build, _image(build))
     labelled = zip(program.streams[Engine.ARRAY], program.steps[Engine.ARRAY], strict=True)
     build.options.mapping.check_skips(
         {step.layer for item, step in labelled if isinstance(item, Compute) and item.skip}
@@ -202,6 +205,12 @@ def compile_network(
     return build
 
 
+def emitted(build: Build, image: Image) -> Program:
+    """The program of a build's plan, its memories as `image` has them."""
+    assert build.plan
+    return _assemble(build, {entry: _streams(build, steps) for entry, steps in build.plan.steps.items()}, image)
+
+
 @dataclass(frozen=True)
 class _Part:
     """An entry's streams, and a label for every instruction but the HALTs."""
@@ -213,9 +222,8 @@ class _Part:
 def _streams(build: Build, steps: list[Run | Move]) -> _Part:
     issued: list[Issue] = []
     labels: list[Step] = []
-    known: dict[tuple, list[Issue]] = {}
     for step in steps:
-        instructions = _issues(build, step, known)
+        instructions = issues(build, step)
         issued += instructions
         if isinstance(step, Move):
             labels.append(_label(step.layer, step.phase, 0))
@@ -229,16 +237,6 @@ def _streams(build: Build, steps: list[Run | Move]) -> _Part:
 @lru_cache
 def _label(layer: str, phase: str, macs: int) -> Step:
     return Step(layer=layer, phase=phase, macs=macs)
-
-
-def _issues(build: Build, step: Run | Move, known: dict[tuple, list[Issue]]) -> list[Issue]:
-    """`issues`; of what has been asked before, the `known` ones: bands take turns in the same buffers."""
-    if isinstance(step, Move):
-        return issues(build, step)
-    asked = step.operation, step.part, *step.views.items()
-    if asked not in known:
-        known[asked] = issues(build, step)
-    return known[asked]
 
 
 def issues(build: Build, step: Run | Move) -> list[Issue]:
@@ -258,7 +256,7 @@ def _emitted(build: Build, run: Run) -> list[Instruction]:
     return emit(run.operation, on)
 
 
-def _assemble(build: Build, parts: dict[str, _Part]) -> Program:
+def _assemble(build: Build, parts: dict[str, _Part], image: Image) -> Program:
     """One program of all entries, their streams one after the other."""
     assert build.graph and build.plan
     streams: dict[Engine, list[Instruction]] = {engine: [] for engine in ENGINES}
@@ -280,7 +278,7 @@ def _assemble(build: Build, parts: dict[str, _Part]) -> Program:
         streams=streams,
         steps=labels,
         entries=entries,
-        image=_image(build),
+        image=image,
         inputs=of(Role.INPUT, Role.LABEL, Role.TARGET),
         outputs={"logits": homes[graph.logits]},
         parameters=of(Role.WEIGHT, Role.BIAS),

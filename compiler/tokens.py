@@ -92,9 +92,10 @@ def _pairs(order: _Order, needs: _Needs) -> dict[Pair, list[tuple[int, int]]]:
         number, used = len(own), page_bits(mask)
         mine = list(own[-1]) if own else [-1] * len(ENGINES)
         mine[engine] = number - 1
-        wanted = {other: max([users[other][page] for page in used], default=-1) for other in ENGINES if other != engine}
-        for other, least in needs.get((engine, number), {}).items():
-            wanted[other] = max(wanted[other], least)
+        wanted = needs.get((engine, number), {}).copy()
+        for other in ENGINES:
+            if other != engine and history[other]:
+                wanted[other] = max([wanted.get(other, -1), *[users[other][page] for page in used]])
         late = [other for other, last in wanted.items() if last > mine[other]]
         # the latest first: what it waited for is known with it
         for other in sorted(late, key=lambda item: -order.places[item][wanted[item]]):

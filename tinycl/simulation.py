@@ -1,4 +1,4 @@
-"""Running a program file from the command line."""
+"""Running a program on samples, its inputs checked first."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import numpy as np
 from arch import activity
 from arch.errors import InputError
 from arch.events import Event
+from arch.image import Image
 from arch.isa import ENGINES, Compute, Engine, mode_of
 from arch.program import Program
 from compiler.calibration import valid_labels
+from compiler.graph import INFER
 from sim.fast import FastMachine
 from sim.result import Result
 from sim.stepping import SteppingMachine
@@ -28,14 +30,7 @@ def simulate_program(program: Program, entry: str, steps: int, data: Path | None
     Returns cycles of a pass, all events by engine and name, what they say of activity (`arch.activity`), and the last
     pass's outputs. Raises `InputError` on data that does not fit the program's inputs.
     """
-    inputs = _inputs(program, entry, data)
-    order = np.arange(steps) % len(inputs["input"])
-    if stepped:
-        machine, total = _stepped(program, entry, inputs, order)
-    else:
-        machine = FastMachine(program)
-        total = machine.run(entry, inputs, steps=steps, order=order, count_zeros=True)
-    program.image = machine.image
+    program.image, total = run_passes(program, entry, steps, inputs_for(program, entry, data), stepped)
     return {
         "entry": entry,
         "steps": steps,
@@ -47,6 +42,20 @@ def simulate_program(program: Program, entry: str, steps: int, data: Path | None
         "activity": _activity(program, entry, total),
         "outputs": {name: values.tolist() for name, values in total.outputs.items()},
     }
+
+
+def run_passes(
+    program: Program, entry: str, steps: int, inputs: dict[str, np.ndarray], stepped: bool
+) -> tuple[Image, Result]:
+    """The memories after `steps` passes of `entry`, and the result of all: the samples of `inputs` in turn and over
+    again. `program` stays as it is."""
+    order = np.arange(steps) % len(inputs["input"])
+    if stepped:
+        machine, total = _stepped(program, entry, inputs, order)
+    else:
+        machine = FastMachine(program)
+        total = machine.run(entry, inputs, steps=steps, order=order, count_zeros=True)
+    return machine.image, total
 
 
 def _stepped(
@@ -90,7 +99,14 @@ def _activity(program: Program, entry: str, result: Result) -> dict[str, int]:
     return found
 
 
-def _inputs(program: Program, entry: str, data: Path | None) -> dict[str, np.ndarray]:
+def inputs_for(
+    program: Program, entry: str, data: Path | tuple[np.ndarray, np.ndarray | None] | None
+) -> dict[str, np.ndarray]:
+    """The program's inputs as integers [n, ...]: samples and labels that are given or in an .npz file, or made ones.
+
+    Samples are float [n, *input shape], maps channels first; labels int [n] or targets. Raises `InputError` if they do
+    not fit the program, or if it has no such entry.
+    """
     program.first(entry, Engine.ARRAY)  # refuses an unknown entry
     if "input" not in program.inputs or "logits" not in program.outputs:
         raise InputError("a program to simulate needs an input named input and an output named logits")
@@ -99,13 +115,18 @@ def _inputs(program: Program, entry: str, data: Path | None) -> dict[str, np.nda
     if data is None:
         rng = np.random.default_rng(0)
         return chip_inputs(program, rng.uniform(0, 1, (16, *outer)), _made_labels(program, rng))
-    arrays = load_arrays(data)
-    samples, labels = arrays.get("samples"), arrays.get("labels")
+    where = data if isinstance(data, Path) else "data"
+    samples, labels = _read(data) if isinstance(data, Path) else data
     if samples is None or samples.shape[1:] != outer or not len(samples):
-        raise InputError(f"{data}: samples must have shape [n, {list(outer)}]")
-    if "label" not in program.inputs:
+        raise InputError(f"{where}: samples must have shape [n, {list(outer)}]")
+    if "label" not in program.inputs or (entry == INFER and labels is None):
         return chip_inputs(program, samples)
-    return chip_inputs(program, samples, _checked_labels(program, labels, len(samples), data))
+    return chip_inputs(program, samples, _checked_labels(program, labels, len(samples), where))
+
+
+def _read(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
+    arrays = load_arrays(path)
+    return arrays.get("samples"), arrays.get("labels")
 
 
 def _targets(program: Program) -> tuple[int, ...] | None:
@@ -127,7 +148,7 @@ def _made_labels(program: Program, rng: np.random.Generator) -> np.ndarray | Non
     )
 
 
-def _checked_labels(program: Program, labels: np.ndarray | None, count: int, data: Path) -> np.ndarray:
+def _checked_labels(program: Program, labels: np.ndarray | None, count: int, data: Path | str) -> np.ndarray:
     targets = _targets(program)
     if targets is not None:
         if labels is None or labels.shape != (count, *targets):

@@ -43,7 +43,7 @@ def test_weight_rows_lie_in_pages():
     assert depth % PORT.row_beats
     for row in (0, 311, 312, 313, 1250):
         places = range(row * 9, row * 9 + 9)
-        assert set(row_pages(range(row, row + 1), PORT)) == {("weight", place // depth) for place in places}
+        assert set(row_pages([range(row, row + 1)], PORT)) == {("weight", place // depth) for place in places}
     load = Load(row=300, count=8)
     transfer = Transfer(memory=OnChip.WEIGHT, row=312, count=1)
     assert any("page 0 of the weight" in item for item in stream_problems(streams([load], [], [transfer]), PORT))
@@ -55,12 +55,12 @@ def test_pages_have_their_words_and_whole_rows(chip):
     count = chip.feature_memory.pages
     for page in range(count):
         words = range(chip.feature_words)[page_words(page, "feature", chip)]
-        assert set(map_pages(Space.FEATURE, words, chip)) == {("feature", page)}
+        assert set(map_pages(Space.FEATURE, [words], chip)) == {("feature", page)}
     assert page_words(count - 1, "feature", chip).stop == chip.feature_words
     for bits in range(1 << count):
         pages = {page for page in range(count) if bits >> page & 1}
         inside = [row for part in whole_rows(pages, chip) for row in range(chip.weight_rows)[part]]
-        wanted = [r for r in range(chip.weight_rows) if {p for _, p in row_pages(range(r, r + 1), chip)} <= pages]
+        wanted = [r for r in range(chip.weight_rows) if {p for _, p in row_pages([range(r, r + 1)], chip)} <= pages]
         assert inside == wanted
 
 
