@@ -27,7 +27,10 @@ class Event(IntEnum):
     LOST_UPDATES = 13  # weights that a non-zero update left as they were, not by saturation
     EXTERNAL_READS = 14  # words read from the external memory
     EXTERNAL_WRITES = 15
+    ZERO_PRODUCTS = 16  # of the T x L products of every one of STEPS, those with an operand that is zero
 
 
-DATA_DEPENDENT = (Event.SATURATIONS, Event.LOST_UPDATES)
+DATA_DEPENDENT = (Event.SATURATIONS, Event.LOST_UPDATES, Event.ZERO_PRODUCTS)
 """Events whose number depends on the values; every other one follows from the instruction (`arch.counts`)."""
+UNCOUNTED = -1
+"""In place of a count that was not asked for."""

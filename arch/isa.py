@@ -425,6 +425,8 @@ MODES: dict[str, Mode] = {
     "pixelwise_by_channel": Mode(_M.BLOCK, _R.TAP, _S.KERNEL, _R.LANE, _D.NONE, _E.POSITION),
     # T pixels x the tap's word, lane by lane: depthwise, sums of maps, affine maps
     "pixelwise_by_lane": Mode(_M.BLOCK, _R.FULL, _S.KERNEL, _R.LANE, _D.NONE, _E.POSITION),
+    # T pixels x T words of a second map, lane by lane: products of maps
+    "pixelwise_product": Mode(_M.BLOCK, _R.FULL, _S.PIXEL, _R.FULL, _D.NONE, _E.POSITION),
     # T pixels x one gradient channel of T positions, summed over both: a filter an iteration and an accumulator bank
     "pixelwise_weights": Mode(_M.BLOCK, _R.FULL, _S.PIXEL, _R.TAP, _D.TAPS, _E.END),
     # one channel of T pixels x T gradient words: an input channel an iteration and an accumulator bank
@@ -449,6 +451,7 @@ BY_LANE = (
     "depthwise",
     "depthwise_weights",
     "pixelwise_by_lane",
+    "pixelwise_product",
     "pixelwise_weights_by_lane",
     "pixelwise_sum",
     "maximum",

@@ -89,6 +89,14 @@ class Program:
 
     def check(self) -> None:
         """Raise `ProgramError` naming the first thing that makes the program illegal on its chip."""
+        self.check_streams()
+        self._check_transfers()
+        self._check_regions()
+        self._check_image()
+
+    def check_streams(self) -> None:
+        """Raise `ProgramError` naming the first thing that is wrong with the instructions, as far as memories' contents
+        and regions have no part in it."""
         for engine in ENGINES:
             if len(self.streams[engine]) != len(self.steps[engine]):
                 raise ProgramError(f"{engine.name.lower()}: every instruction must have a step label")
@@ -105,9 +113,6 @@ class Program:
                     raise ProgramError(f"entry {name}: must start at an instruction of the {unit} stream")
             for problem in stream_problems(self.entry_streams(name), self.chip):
                 raise ProgramError(f"entry {name}: {problem}")
-        self._check_transfers()
-        self._check_regions()
-        self._check_image()
 
     @property
     def external_words(self) -> int:

@@ -16,7 +16,7 @@ from arch.program import Entry, Program, Step
 from compiler.calibration import Calibration, observe
 from compiler.density import densities
 from compiler.differentiation import differentiate
-from compiler.emission import check_executed, emit, engine_of
+from compiler.emission import emit, engine_of
 from compiler.emitter import Emitter, Numbers
 from compiler.formats import Headroom, described, fractions
 from compiler.graph import INFER, TRAIN, Graph, Operation, Optimiser, Role
@@ -26,6 +26,7 @@ from compiler.lowering import lower
 from compiler.mapping import FREE, Choice, Mapping
 from compiler.network import Network
 from compiler.nodes import NetworkError
+from compiler.normalisation import accuracies, normalised
 from compiler.patches import laid_patches, patched
 from compiler.plan import Move, Plan, Run
 from compiler.queueing import scheduled
@@ -104,6 +105,12 @@ def _patches(build: Build) -> None:
         build.graph = split_averages(build.graph, build.chip)
 
 
+def _normalisation(build: Build) -> None:
+    assert build.graph
+    if not build.options.train:
+        build.graph = normalised(build.graph, build.calibration, build.chip, build.options.headroom)
+
+
 def _differentiation(build: Build) -> None:
     if build.options.train:
         assert build.graph
@@ -112,9 +119,13 @@ def _differentiation(build: Build) -> None:
 
 def _kernels(build: Build) -> None:
     assert build.graph
-    check_executed(build.graph.operations)
+    lay_kernels(build, densities(build.graph, build.calibration) if build.options.skip else None)
+
+
+def lay_kernels(build: Build, shares: dict[str, float] | None) -> None:
+    """Choose how every layer's rows lie; `shares` as `Kernels` takes them."""
+    assert build.graph
     build.options.mapping.check(build.graph)
-    shares = densities(build.graph, build.calibration) if build.options.skip else None
     build.kernels = Kernels(build.graph, build.chip, shares, build.options.mapping)
 
 
@@ -126,6 +137,7 @@ def _calibration(build: Build) -> None:
 def _formats(build: Build) -> None:
     assert build.graph and build.largest
     build.fractions = fractions(build.graph, build.largest, build.chip, build.options.headroom)
+    build.graph.notes += accuracies(build.graph, build.fractions, build.largest)
 
 
 def _residency(build: Build) -> None:
@@ -135,9 +147,7 @@ def _residency(build: Build) -> None:
 
 
 def _emission(build: Build) -> None:
-    assert build.plan
-    parts = {entry: _streams(build, steps) for entry, steps in build.plan.steps.items()}
-    program = _assemble(build, parts)
+    program = emitted(build, _image(build))
     labelled = zip(program.streams[Engine.ARRAY], program.steps[Engine.ARRAY], strict=True)
     build.options.mapping.check_skips(
         {step.layer for item, step in labelled if isinstance(item, Compute) and item.skip}
@@ -159,6 +169,7 @@ def _reports(build: Build) -> None:
 PASSES: dict[str, Callable[[Build], None]] = {
     "lowering": _lowering,
     "patches": _patches,
+    "normalisation": _normalisation,
     "differentiation": _differentiation,
     "kernels": _kernels,
     "calibration": _calibration,
@@ -192,6 +203,12 @@ def compile_network(
         if name == stop_after:
             break
     return build
+
+
+def emitted(build: Build, image: Image) -> Program:
+    """The program of a build's plan, its memories as `image` has them."""
+    assert build.plan
+    return _assemble(build, {entry: _streams(build, steps) for entry, steps in build.plan.steps.items()}, image)
 
 
 @dataclass(frozen=True)
@@ -239,7 +256,7 @@ def _emitted(build: Build, run: Run) -> list[Instruction]:
     return emit(run.operation, on)
 
 
-def _assemble(build: Build, parts: dict[str, _Part]) -> Program:
+def _assemble(build: Build, parts: dict[str, _Part], image: Image) -> Program:
     """One program of all entries, their streams one after the other."""
     assert build.graph and build.plan
     streams: dict[Engine, list[Instruction]] = {engine: [] for engine in ENGINES}
@@ -261,7 +278,7 @@ def _assemble(build: Build, parts: dict[str, _Part]) -> Program:
         streams=streams,
         steps=labels,
         entries=entries,
-        image=_image(build),
+        image=image,
         inputs=of(Role.INPUT, Role.LABEL, Role.TARGET),
         outputs={"logits": homes[graph.logits]},
         parameters=of(Role.WEIGHT, Role.BIAS),

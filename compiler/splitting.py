@@ -9,9 +9,7 @@ import numpy as np
 
 from arch.chip import Chip
 from compiler.graph import INFER, Graph, Operation, Operator, Role, Tensor
-
-_WIDEST = 15
-"""Columns of a window (field kernel_width)."""
+from compiler.walks import WIDEST
 
 
 def split_averages(graph: Graph, chip: Chip) -> Graph:
@@ -29,7 +27,7 @@ def _is_large(operation: Operation, graph: Graph, chip: Chip) -> bool:
     if operation.operator != Operator.GLOBAL_AVERAGE_POOL or len(shape) != 3:
         return False
     words = chip.words(shape[0]) * prod(shape[1:])
-    return words * 8 > max(chip.feature_words, chip.gradient_words) * 7 and 1 < shape[2] <= _WIDEST and shape[1] > 1
+    return words * 8 > max(chip.feature_words, chip.gradient_words) * 7 and 1 < shape[2] <= WIDEST and shape[1] > 1
 
 
 def _parts(operation: Operation, large: bool, graph: Graph) -> list[Operation]:

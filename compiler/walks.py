@@ -10,6 +10,8 @@ from arch.chip import Chip
 from compiler.nodes import NetworkError
 from compiler.views import MapView
 
+WIDEST = 15
+"""Inner steps in a row of a walk: columns of a window, or planes side by side (field kernel_width)."""
 MOST_PAD = 15
 """What pad_top and pad_left can say."""
 

@@ -19,7 +19,7 @@ Ports in Verilog (L lanes of W bits, K and B banks, n = ceil(log2 of the program
                                         runs; as all that follows also trace__vector__*, trace__dma__*
     trace__array__retire                an instruction of the engine ends in this cycle
     trace__array__index[n-1:0]          its place in the program memory
-    trace__array__counts[16*48-1:0]     the engine's counters in `Event` order, 48 bits each, the first lowest; in the
+    trace__array__counts[17*48-1:0]     the engine's counters in `Event` order, 48 bits each, the first lowest; in the
                                         cycle after `retire` they include all of the instruction's events
     trace__feature__write, trace__feature__address[19:0], trace__feature__value[L*W-1:0]
                                         array or vector engine write this word in this cycle: address = place << 4 |

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.chip import Chip
 from arch.isa import MODES, Compute, Moving, Reduction, Route, Stationary, Traversal
 from rtl.instruction import instruction_layout
+from rtl.memory import count_ones
 from rtl.scatter import scatter_layout
 from rtl.words import product_bits, reduced_bits, row_of, total, word_of
 
@@ -19,7 +20,7 @@ class Multipliers(wiring.Component):
     """`enable` is a step: its products are there in the next cycle, and `reduce` makes `reduced` of them a cycle later.
 
     It holds them, perhaps negated, each by itself, or the sums over taps in tap 0, over lanes in lane 0, over both in
-    tap 0 and lane 0.
+    tap 0 and lane 0. `zeros`, there at the same time, is how many of them had an operand that is zero.
 
     `tap`, `lane` are the step's iteration, j div L and j mod L, `kernel_tap` the tap u of its inner step; `scatter` is
     a scatter's position.
@@ -41,6 +42,7 @@ class Multipliers(wiring.Component):
                 "row": In(row_of(chip)),
                 "pixels": In(row_of(chip)),
                 "reduced": Out(signed(reduced_bits(chip))).array(chip.taps, chip.lanes),
+                "zeros": Out(range(chip.multipliers + 1)),
             }
         )
 
@@ -63,6 +65,7 @@ class Multipliers(wiring.Component):
                 for lane in range(lanes)
             ]
         self._reduce(m, products)
+        self._count_zeros(m, moving, stationary)
         return m
 
     def _sources(self, m: Module):
@@ -151,6 +154,15 @@ class Multipliers(wiring.Component):
                 with m.Default():
                     for (t, lane), product in cells.items():
                         m.d.sync += self.reduced[t][lane].eq(Mux(self.compute.negate, -product, product))
+
+    def _count_zeros(self, m: Module, moving, stationary) -> None:
+        """Beside the products: found with them in X, counted while they are reduced."""
+        zero = Signal(self._chip.multipliers, reset_less=True)
+        cells = [(t, lane) for t in range(self._chip.taps) for lane in range(self._chip.lanes)]
+        with m.If(self.enable):
+            m.d.sync += zero.eq(Cat((moving[t][lane] == 0) | (stationary[t][lane] == 0) for t, lane in cells))
+        with m.If(self.reduce):
+            m.d.sync += self.zeros.eq(count_ones(zero))
 
     def _put(self, m: Module, sums: Mapping[tuple[int, int], Value]) -> None:
         for (t, lane), value in sums.items():

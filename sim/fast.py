@@ -51,13 +51,16 @@ class FastMachine:
         collect: tuple[str, ...] = (),
         trace: bool = False,
         order: np.ndarray | None = None,
+        count_zeros: bool = False,
     ) -> Result:
         """Run `entry` `steps` times.
 
         `inputs`: for some of the program's inputs, integers [samples, *region.shape] within the chip's word; step i is
         given sample order[i], or sample i without `order` (integers [steps]). `collect` names output regions whose
         values of every step are returned, int16 [steps, *shape], instead of all outputs' values after the last one.
-        `trace` (one step alone) records every instruction's retirement. Raises `InputError` on unfit arguments.
+        `trace` (one step alone) records every instruction's retirement. ZERO_PRODUCTS are counted with `count_zeros` or
+        `trace`, which takes over ten times as long; otherwise they are `UNCOUNTED`. Raises `InputError` on unfit
+        arguments.
         """
         if steps < 1 or (trace and steps != 1):
             raise InputError(f"steps must be {'1 with a trace' if trace else 'at least 1'}, not {steps}")
@@ -66,7 +69,7 @@ class FastMachine:
         samples = self._order(given, order, steps)
         outputs = [self._region(self.program.outputs, name) for name in collect]
         collected = np.empty((steps, sum(self._place(region).size for region in outputs)), np.int16)
-        passes = Passes(plan)
+        passes = Passes(plan, count_zeros or trace)
         staged, taken, none = self._regions(given), self._regions([(r, None) for r in outputs]), self._regions([])
         if trace:
             self._loop(passes, slice(0), staged, samples, none, collected)
@@ -94,7 +97,7 @@ class FastMachine:
         """Run some rows of the plan once for each sample."""
         table, values = passes.plan.table[rows], passes.values[rows]
         part = self._memories(), self._scratch, given, samples, taken, collected
-        loop()(self._sizes, table, *part, values, passes.plan.made)
+        loop()(self._sizes, table, *part, values, passes.plan.made, passes.zeros)
 
     def _trace(self, passes: Passes, entry: str) -> None:
         """Run the plan, an instruction after another, and note each one's retirement."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from arch.isa import Opcode
 from sim import fast_dense, fast_gradients, fast_nest, fast_window
 from sim.fast_dma import transfer
 from sim.fast_load import load_registers
@@ -16,9 +17,11 @@ from sim.fast_loss import write_loss
 from sim.fast_skip import count_made
 from sim.fast_table import KINDS
 from sim.fast_vectors import OPTIONS, compiled, word_at
+from sim.fast_zeros import count_zeros
 from sim.sources import version
 
 _LOAD, _LOSS, _TRANSFER = KINDS.index("load"), KINDS.index("loss"), KINDS.index("transfer")
+_COMPUTE = int(Opcode.COMPUTE)
 _EXTERNAL = 3
 _CONVOLUTION = KINDS.index("convolution")
 _CONVOLUTION_BY_CHANNEL = KINDS.index("convolution_by_channel")
@@ -115,21 +118,23 @@ def _execute(op, sizes, memories, scratch):
 
 @cache
 def loop() -> Callable:
-    """The compiled loop: (sizes, table, memories, scratch, inputs, order, outputs, collected, counted, made).
+    """The compiled loop: (sizes, table, memories, scratch, inputs, order, outputs, collected, counted, made, zeros).
 
     Runs the `ROW`s of `table` once for each sample in `order` (int64), copying the inputs before and the outputs after,
-    into collected[step] (int16; no outputs: empty); adds SATURATIONS and LOST_UPDATES to counted, int64[rows, 2]; puts
-    into made (int64) the iterations that COMPUTEs with `skip` make, each from its `made` on.
+    into collected[step] (int16; no outputs: empty); adds `DATA_DEPENDENT` events to counted, int64[rows, 3], the last
+    one if `zeros`; puts into made (int64) the iterations that COMPUTEs with `skip` make, each from its `made` on.
     """
     mark = version("fast")
 
     @njit(**OPTIONS, cache=True, nogil=True)
-    def run(sizes, table, memories, scratch, inputs, order, outputs, collected, counted, made):
+    def run(sizes, table, memories, scratch, inputs, order, outputs, collected, counted, made, zeros):
         for step in range(order.size):
             _give(inputs, memories, order[step])
             for i in range(table.size):
                 if table[i].skip:
                     count_made(table[i], sizes, memories, made)
+                if zeros and table[i].opcode == _COMPUTE:
+                    counted[i, 2] += count_zeros(table[i], sizes, memories, scratch.marks)
                 saturations, lost = _execute(table[i], sizes, memories, scratch)
                 counted[i, 0] += saturations
                 counted[i, 1] += lost

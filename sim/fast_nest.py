@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from arch.isa import Base, Emission, Reduction, Stationary, Traversal
 from sim.fast_emission import Places, write_words
-from sim.fast_gather import gather_kernels, gather_words, keep_kernels, kernel_tap, register_place
+from sim.fast_gather import gather_kernels, gather_pixels, gather_words, keep_kernels, kernel_tap, register_place
 from sim.fast_product import add_lanes, add_product
 from sim.fast_skip import only_made
 from sim.fast_vectors import compiled
 
-_END, _BIAS, _MATCH, _PIXELS = (int(item) for item in (Emission.END, Base.BIAS, Stationary.MATCH, Traversal.PIXELS))
+_END, _BIAS, _PIXELS = (int(item) for item in (Emission.END, Base.BIAS, Traversal.PIXELS))
+_KERNEL, _PIXEL, _MATCH = (int(item) for item in (Stationary.KERNEL, Stationary.PIXEL, Stationary.MATCH))
 _MAXIMUM, _INDEX = int(Reduction.MAXIMUM), int(Reduction.INDEX)
 
 
@@ -69,7 +70,7 @@ def combine_lanes(op, sizes, memories, scratch):
     padding = float(-(1 << sizes.bits - 1)) if largest else 0.0
     source, factors, sums = scratch.source, scratch.factors, scratch.sums
     for outer in range(op.outer):
-        if op.stationary != _MATCH:
+        if op.stationary == _KERNEL:
             _gather_factors(op, sizes, memories, outer, factors)
         first = op.source + outer * op.source_group
         if op.emission == _END:
@@ -79,6 +80,8 @@ def combine_lanes(op, sizes, memories, scratch):
             gather_words(op, sizes, memory, first, op.source_plane, padding, positions, source, 0, columns, lanes)
             if op.stationary == _MATCH:
                 _keep_matches(op, sizes, memories, scratch, outer, positions)
+            elif op.stationary == _PIXEL:
+                _gather_pixels(op, sizes, memories, scratch.pixels, outer, positions)
             if op.emission == _END:
                 for position in range(positions[1]):
                     add_lanes(source, position * columns, lanes, factors, 0, lanes, sums, 0, op.steps, lanes)
@@ -89,6 +92,8 @@ def combine_lanes(op, sizes, memories, scratch):
                 if op.stationary == _MATCH:
                     for i in range(columns):
                         sums[new + i % lanes] += source[place + i]
+                elif op.stationary == _PIXEL:
+                    add_lanes(source, place, lanes, scratch.pixels, new, 0, sums, new, op.steps, lanes)
                 elif largest:
                     _keep_largest(op, lanes, source, place, factors, sums, new)
                 else:
@@ -109,6 +114,16 @@ def _gather_factors(op, sizes, memories, outer, factors):
         for lane in range(sizes.lanes):
             value = float(kernels[place + lane])
             factors[step * sizes.lanes + lane] = -value if op.negate else value
+
+
+@compiled
+def _gather_pixels(op, sizes, memories, pixels, outer, positions):
+    """pixels[position * padded + lane]: the pixel words with their sign."""
+    memory = memories.gradient if op.pixel_space else memories.feature
+    gather_pixels(op, sizes, memory, op.pixel + outer * op.pixel_plane, positions, pixels)
+    if op.negate:
+        for i in range(positions[1] * sizes.padded):
+            pixels[i] = -pixels[i]
 
 
 @compiled

@@ -12,7 +12,7 @@ import numpy as np
 
 from arch.chip import Chip
 from arch.counts import counted
-from arch.events import Event
+from arch.events import DATA_DEPENDENT, UNCOUNTED, Event
 from arch.isa import ENGINES, Compute, Engine, Instruction
 from arch.retirement import Retirement
 from arch.timing import Slot, schedule
@@ -75,13 +75,15 @@ def places(compute: Compute, chip: Chip) -> int:
 
 
 class Passes:
-    """What the passes of one run counted."""
+    """What the passes of one run counted; ZERO_PRODUCTS if `zeros`, else `UNCOUNTED`."""
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: Plan, zeros: bool):
         self.plan = plan
-        self.values = np.zeros((plan.table.size, 2), np.int64)
+        self.zeros = zeros
+        self.values = np.zeros((plan.table.size, len(DATA_DEPENDENT)), np.int64)
         self.events = {engine: np.zeros_like(events) for engine, events in plan.events.items()}
         self.slots = plan.slots
+        self.cycles = 0
         self.retirements: list[Retirement] = []
 
     def add(self, plan: Plan, passes: int) -> None:
@@ -89,20 +91,26 @@ class Passes:
         for engine, events in plan.events.items():
             self.events[engine] += passes * events
         self.slots = plan.scheduled()
+        self.cycles += passes * self.slots[-1].last
 
     def per_instruction(self) -> dict[Engine, np.ndarray]:
         """For each engine the events of each instruction, those that depend on values too."""
         found = {engine: events.copy() for engine, events in self.events.items()}
         for row, values in enumerate(self.values):
             engine, index = self.plan.slot(row)
-            found[engine][index, [Event.SATURATIONS, Event.LOST_UPDATES]] = values
+            found[engine][index, list(DATA_DEPENDENT)] = values
+        if not self.zeros:
+            for events in found.values():
+                events[:, Event.ZERO_PRODUCTS] = UNCOUNTED
         return found
 
     def result(self, outputs: dict[str, np.ndarray]) -> Result:
         """The run's result; its cycles are those of the last pass."""
         events = self.per_instruction()
         counters = np.stack([events[engine].sum(axis=0) for engine in ENGINES])
-        return Result(self.slots[-1].last, counters, events, outputs, self.retirements)
+        if not self.zeros:
+            counters[:, Event.ZERO_PRODUCTS] = UNCOUNTED
+        return Result(self.slots[-1].last, counters, events, outputs, self.cycles, self.retirements)
 
 
 def plan_of(streams: dict[Engine, list[Instruction]], chip: Chip) -> Plan:

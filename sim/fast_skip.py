@@ -28,7 +28,7 @@ def only_made(op, sizes, memories, position, lane):
     """
     if lane == 0 and _made_at(op, sizes, memories, 0, position, 0) == 0:
         return True
-    return _decides(op, sizes, memories, 0, position, lane)
+    return decides(op, sizes, memories, 0, position, lane)
 
 
 @compiled
@@ -36,13 +36,14 @@ def _made_at(op, sizes, memories, outer, position, least):
     """Iterations that a position makes, or `least` if no value decides for one."""
     count = 0
     for j in range(op.iterations):
-        if _decides(op, sizes, memories, outer, position, j):
+        if decides(op, sizes, memories, outer, position, j):
             count += 1
     return max(count, least)
 
 
 @compiled
-def _decides(op, sizes, memories, outer, position, j):
+def decides(op, sizes, memories, outer, position, j):
+    """Whether iteration j of a position is made for its own sake."""
     by_pixel = op.stationary == _PIXEL or op.stationary == _STATIONARY_KERNEL
     if not by_pixel:
         return memories.kernels[j] != 0

@@ -46,6 +46,7 @@ _NAMES = dict.fromkeys(
 )
 _SHAPE = (
     "scatter",
+    "by_lane",  # a lane is a channel of both operands: outer groups move the source
     "by_channel",  # an iteration is a channel of the source, and a lane of the result a filter
     "channels",  # of a gathered word
     "features",  # results of a position
@@ -96,7 +97,8 @@ class Scratch(NamedTuple):
     """Room for one instruction at a time, flat; what it holds between instructions has no meaning, but is finite.
 
     float64: `source` padded windows or blocks, `factors` kernels, `pixels` gradient words, `sums` accumulators;
-    int64: `powers` of a loss, `products` of weight rows, int32: their `multipliers`; int16: `words` of blocks.
+    int64: `powers` of a loss, `products` of weight rows, int32: their `multipliers`; int16: `words` of blocks; uint8:
+    `marks` of what is not zero (`sim.fast_zeros`).
     """
 
     source: np.ndarray
@@ -107,6 +109,7 @@ class Scratch(NamedTuple):
     products: np.ndarray
     multipliers: np.ndarray
     words: np.ndarray
+    marks: np.ndarray
 
 
 def sizes(chip: Chip) -> Sizes:
@@ -171,6 +174,7 @@ def _shape(compute: Compute, chip: Chip) -> dict[str, int]:
         chunk = max(1, chunk // compute.width) * compute.width
     return {
         "scatter": scatter,
+        "by_lane": by_lane,
         "by_channel": by_channel,
         "channels": channels,
         "features": features,
@@ -195,6 +199,7 @@ def scratch(instructions: Iterable[Instruction], chip: Chip) -> Scratch:
         products=np.zeros(chip.accumulator_banks * chip.multipliers, np.int64),
         multipliers=np.zeros(chip.multipliers, np.int32),
         words=np.zeros(words, np.int16),
+        marks=np.zeros((2 + chip.kernel_registers) * chip.multipliers, np.uint8),
     )
 
 

@@ -15,18 +15,20 @@ from arch.retirement import Retirement
 
 @dataclass
 class Result:
-    """Cycles of one pass of an entry; events and outputs of all passes that were run.
+    """Cycles of one pass of an entry; cycles, events and outputs of all passes that were run.
 
-    `cycles` is the cycle in which the last engine halted, the first being 1. `counters` is int64[engines, events], rows
-    as `arch.isa.ENGINES`, columns as `arch.events.Event`; `per_instruction` has for each engine an int64[instructions
-    of the entry, events] of what each instruction counted, HALT included. `retirements` is filled only where a trace
-    was asked for, in order of cycle and then engine. `outputs` are the program's output regions, int16.
+    `cycles` is the cycle in which the last engine halted, the first being 1, in the last pass; `all_cycles` is the sum
+    over all passes. `counters` is int64[engines, events], rows as `arch.isa.ENGINES`, columns as `arch.events.Event`;
+    `per_instruction` has for each engine an int64[instructions of the entry, events] of what each instruction counted,
+    HALT included. `retirements` is filled only where a trace was asked for, in order of cycle and then engine.
+    `outputs` are the program's output regions, int16.
     """
 
     cycles: int
     counters: np.ndarray
     per_instruction: dict[Engine, np.ndarray]
     outputs: dict[str, np.ndarray]
+    all_cycles: int
     retirements: list[Retirement] = field(default_factory=list)
 
 

@@ -190,5 +190,6 @@ class SteppingMachine:
                 engine: np.diff(notes["counters"][notes["engine"] == engine], axis=0, prepend=0) for engine in ENGINES
             },
             outputs=read_outputs(self.program, self.image),
+            all_cycles=self.cycle,
             retirements=retirements,
         )

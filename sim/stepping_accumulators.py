@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from arch.events import Event
 from arch.isa import CELL_INDEX_BITS, Emission, Moving, Reduction
 from sim.stepping_cells import called, clocked, fill
 from sim.stepping_multipliers import kernel_tap
@@ -66,10 +67,11 @@ def emitted_cell(s, i):
 
 @clocked
 def accumulate(s, i, stage):
-    """A: add the sums of the step that is there to its accumulators."""
+    """A: add the sums of the step that is there to its accumulators; count its products with a zero."""
     step = s.step
     if not step.valid[stage]:
         return
+    s.counters[0, Event.ZERO_PRODUCTS] += step.zeros[stage]
     first = step.cell[stage]
     replaces = step.first[stage] == First.REPLACE
     count = s.chip.multipliers

@@ -11,14 +11,14 @@ from sim.stepping_state import PLANE, Plane
 
 @clocked
 def multiply(s, i, stage):
-    """Products of the step's routed operands, reduced, into the stage's slot."""
+    """Products of the step's routed operands, reduced, into the stage's slot; how many had an operand that is zero."""
     count = s.chip.multipliers
     lanes = s.chip.lanes
-    moving = _route(s, i, _moving_plane(s, i), i.moving_route, Plane.ROUTED_MOVING + 0)
-    stationary = _route(s, i, _stationary_plane(s, i), i.stationary_route, Plane.ROUTED_STATIONARY + 0)
+    moving, stationary = operands(s, i)
     a = s.cells[moving : moving + count]
     b = s.cells[stationary : stationary + count]
     reduced = s.step.reduced[stage * PLANE : (stage + 1) * PLANE]
+    s.step.zeros[stage] = _zero_products(a, b)
     sign = -1 if i.negate else 1
     if i.reduction == Reduction.BOTH:
         reduced[0] = sign * _dot(a, b, 0, count)
@@ -33,12 +33,28 @@ def multiply(s, i, stage):
 
 
 @clocked
+def operands(s, i):
+    """Where in `cells` the step's T x L routed operands a and b begin."""
+    moving = _route(s, i, _moving_plane(s, i), i.moving_route, Plane.ROUTED_MOVING + 0)
+    stationary = _route(s, i, _stationary_plane(s, i), i.stationary_route, Plane.ROUTED_STATIONARY + 0)
+    return moving, stationary
+
+
+@clocked
 def kernel_tap(s, i):
     """The kernel tap u of the step's inner step; 0 if the walk is not PIXELS."""
     if i.traversal != Traversal.PIXELS:
         return 0
     step = s.step
     return i.tap + step.kernel_row * i.tap_row + step.kernel_column * i.tap_column + step.outer * i.tap_outer
+
+
+@clocked
+def _zero_products(a, b):
+    zeros = 0
+    for cell in range(a.size):
+        zeros += (a[cell] == 0) | (b[cell] == 0)
+    return zeros
 
 
 @clocked

@@ -161,6 +161,7 @@ STEP = _record(
     emitted=(_INT, (STAGES,)),  # cell of the first
     target=(_INT, (STAGES,)),  # weight row that it replaces
     reduced=(_INT, (STAGES * PLANE,)),
+    zeros=(_INT, (STAGES,)),  # products with an operand that is zero
     base=(np.int16, (STAGES * PLANE,)),
     mask=(np.int16, (STAGES * MAX_LANES,)),
 )

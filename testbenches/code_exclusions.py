@@ -21,11 +21,11 @@ _ABSENT = {
     "array": _OUTSIDE,
     "vector": (
         *(Event.STEPS, Event.WINDOW_WORDS, Event.WEIGHT_READS, Event.WEIGHT_WRITES),
-        *(Event.REGISTER_WORDS, Event.LOST_UPDATES, *_OUTSIDE),
+        *(Event.REGISTER_WORDS, Event.LOST_UPDATES, Event.ZERO_PRODUCTS, *_OUTSIDE),
     ),
     "dma": (
         *(Event.STEPS, Event.WINDOW_WORDS, Event.REGISTER_WORDS),
-        *(Event.ROUNDED_WORDS, Event.SATURATIONS, Event.LOST_UPDATES),
+        *(Event.ROUNDED_WORDS, Event.SATURATIONS, Event.LOST_UPDATES, Event.ZERO_PRODUCTS),
     ),
 }
 """Events that an engine does not have."""

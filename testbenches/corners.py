@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from arch.nest_rules import most_iterations
 from arch.program import Program
 from arch.spans import source_spans
 from arch.timing import writes_rows
-from testbenches.generate import KINDS, LOADS, Draw, random_instruction, random_program
+from testbenches.generate import KINDS, LOADS, random_instruction, random_program
 from testbenches.images import IMAGES
 
 _DRAWS = 200
@@ -71,6 +71,12 @@ def _updates(nest: Compute, chip: Chip) -> bool:
     return nest.base == Base.ROW and nest.shift > 1 and nest.shift <= nest.base_shift <= nest.shift + 4
 
 
+def _matches(nest: Compute, chip: Chip) -> bool:
+    """Kernel tap 1 of whole blocks inside the map."""
+    inside = nest.pad_top + nest.pad_left == 0 and _words(nest) % chip.taps == 0
+    return inside and nest.tap == 1 and nest.outer * nest.kernel_height * nest.kernel_width == 1
+
+
 CORNERS: dict[str, Corner] = {
     "one place": Corner(nest=lambda nest, _: _words(nest) == 1),
     "one channel": Corner(_WINDOWS + LOADS, lambda nest, _: nest.iterations == 1),
@@ -89,6 +95,7 @@ CORNERS: dict[str, Corner] = {
     "inner steps": Corner(_PIXELS + LOADS, lambda nest, _: nest.kernel_height * nest.kernel_width > 1),
     "sums kept": Corner(_WINDOWS + _BLOCKS + _PIXELS + LOADS, chains=1),
     "equal maxima": Corner((*_MAXIMA, "load_kernel"), image="few values"),
+    "one number matched": Corner(("match",), _matches, "ones"),
     "updates lost and too large": Corner(_UPDATES, _updates, "scales"),
     "little to do": Corner((*SKIPPING, *LOADS), lambda nest, _: nest.skip == 1, "sparse"),
     "nothing to do": Corner((*SKIPPING, *LOADS), lambda nest, _: nest.skip == 1, "zeros"),
@@ -98,17 +105,12 @@ CORNERS: dict[str, Corner] = {
 """Every corner, by name."""
 
 
-def corner_program(
-    chip: Chip, rng: np.random.Generator, name: str, draw: Draw = random_instruction, kinds: Collection[str] = KINDS
-) -> Program:
-    """A legal program of a corner of `CORNERS`, of those of its instructions that are of `kinds`, if it has any.
-
-    `draw` is as in `random_program`.
-    """
+def corner_program(chip: Chip, rng: np.random.Generator, name: str) -> Program:
+    """A legal program of a corner of `CORNERS`."""
     corner = CORNERS[name]
 
     def wanted(chip: Chip, rng: np.random.Generator, kind: str) -> Instruction:
-        item = draw(chip, rng, kind)
+        item = random_instruction(chip, rng, kind)
         for _ in range(_DRAWS):
             if corner.wants(item, chip):
                 break
@@ -120,7 +122,7 @@ def corner_program(
         chip,
         rng,
         length,
-        kinds=[kind for kind in corner.kinds if kind in kinds] or corner.kinds,
+        kinds=corner.kinds,
         draw=wanted,
         image=IMAGES[corner.image],
         chains=corner.chains,

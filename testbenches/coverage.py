@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from arch.chip import Chip
-from arch.events import Event
+from arch.events import UNCOUNTED, Event
 from arch.files import write_whole
 from arch.isa import ENGINES, Compute, Engine, Instruction, Loss, OnChip, Space, Transfer
 from arch.pages import spaces
@@ -166,6 +166,7 @@ def samples(chip: Chip, program: Program, entry: str, result: Result) -> Iterato
     for slot in slots:
         instruction = streams[slot.engine][slot.index]
         counted = result.per_instruction[slot.engine][slot.index]
+        zeros = int(counted[Event.ZERO_PRODUCTS])
         waited = slot.first > ends[slot.engine] + FETCH_CYCLES + 1
         ends[slot.engine] = slot.last
         yield Sample(
@@ -178,6 +179,7 @@ def samples(chip: Chip, program: Program, entry: str, result: Result) -> Iterato
             waited if instruction.wait else None,
             beside.get(slot.index) if slot.engine == Engine.DMA else None,
             int(counted[Event.STEPS]),
+            None if zeros == UNCOUNTED else zeros,
         )
 
 

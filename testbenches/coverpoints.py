@@ -27,8 +27,8 @@ class Sample:
     """One executed instruction and what was seen of it.
 
     `label` is the label of a LOSS where it is known; `waited`: whether the token that it took came late, None if it
-    took none; `beside`: what other engines used while a TRANSFER ran, `steps`: those of a COMPUTE, None where they are
-    not known.
+    took none; `beside`: what other engines used while a TRANSFER ran; `steps`, `zeros`: steps of a COMPUTE and its
+    products with an operand of zero, None where they are not known.
     """
 
     chip: Chip
@@ -40,6 +40,7 @@ class Sample:
     waited: bool | None = None
     beside: str | None = None
     steps: int | None = None
+    zeros: int | None = None
 
     @property
     def compute(self) -> Compute:

@@ -81,6 +81,7 @@ IMAGES: dict[str, Callable[[Chip, np.random.Generator], Image]] = {
     "zeros": _filled(lambda chip, rng, shape: np.zeros(shape, np.int64)),
     "no zeros": _filled(_some),
     "smallest": _filled(lambda chip, rng, shape: np.full(shape, -chip.largest - 1)),
+    "ones": _filled(lambda chip, rng, shape: np.ones(shape, np.int64)),
     "extremes": _filled(lambda chip, rng, shape: rng.choice([-chip.largest - 1, chip.largest], shape)),
     "ties": _filled(_halves),
     "few values": _filled(_few),

@@ -198,6 +198,13 @@ def _bias_word(sample: Sample) -> str | None:
     return extent(nest.bias_word, nest.outer, sample.chip.taps)
 
 
+def _zeros(sample: Sample) -> str | None:
+    if sample.zeros is None or sample.steps is None:
+        return None
+    products = sample.steps * sample.chip.multipliers
+    return "none" if sample.zeros == 0 else "all" if sample.zeros == products else "some"
+
+
 MODE = Coverpoint("mode", tuple(MODES), lambda s: mode_of(s.compute), MODE_FIELDS)
 TRAVERSAL = member("traversal", Traversal)
 SHAPE = Coverpoint("shape", (*WALKS, *BLOCKS), _shape, ("height", "width"))
@@ -210,6 +217,7 @@ ITERATIONS = Coverpoint(
 ROUNDING = member("rounding", Rounding)
 OVERFLOW = member("overflow", Overflow)
 EVENT = Coverpoint("event", ("none", "saturation", "lost update", "both"), event_class)
+ZEROS = Coverpoint("products with a zero", ("none", "some", "all"), _zeros)
 MASK, RELU, NEGATE = flag("mask"), flag("relu"), flag("negate")
 BASE = member("base", Base)
 SHIFT = Coverpoint("shift", SIZE, lambda s: size_class(s, "shift"), ("shift",))

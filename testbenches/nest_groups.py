@@ -17,6 +17,7 @@ from arch.isa import (
     Traversal,
 )
 from arch.nest_rules import walks
+from arch.spans import pixel_spans
 from arch.timing import writes_rows
 from testbenches import coverpoints as at
 from testbenches import loop_coverpoints as loop
@@ -43,13 +44,16 @@ _GATHERS = _modes(lambda n: n.moving == Moving.BLOCK and walks(n) == (Traversal.
 _SOURCES = _modes(lambda n: n.moving in (Moving.WINDOW, Moving.BLOCK))
 _WITH_PIXELS = _modes(lambda n: n.stationary in (Stationary.PIXEL, Stationary.MATCH))
 _KERNELS = _modes(lambda n: n.stationary == Stationary.KERNEL or n.moving == Moving.KERNEL)
+_UNITS = _modes(lambda n: n.moving == Moving.UNIT)
 _ROWS = _modes(writes_rows)
 _WORD_ENDS = _modes(lambda n: not writes_rows(n) and n.emission == Emission.END)
 _POSITIONS = _modes(lambda n: n.emission == Emission.POSITION)
 _MAXIMA = _modes(lambda n: n.reduction in (Reduction.MAXIMUM, Reduction.INDEX))
 _BIASED = _modes(takes_bias)
 _ONCE = (*BY_LANE, *_modes(lambda n: n.moving in (Moving.ONE, Moving.UNIT)))
-_MASKED = tuple(name for name in _POSITIONS if name != "match")
+_BESIDE = _modes(lambda n: n.moving == Moving.BLOCK and n.emission == Emission.POSITION and bool(pixel_spans(n)))
+"""Modes that read two maps and write a third: of two memories, pixels have one for themselves."""
+_MASKED = tuple(name for name in _POSITIONS if name not in _BESIDE)
 _GROUPED = tuple(name for name in (*_WALKS, *_SCATTERS, *_PIXELS) if name not in ("convolution_bias", "pixelwise_bias"))
 _SUMMED = tuple(name for name in _GROUPED if name not in (*BY_LANE, *_SCATTERS))
 _KEEPING = tuple(
@@ -96,7 +100,7 @@ FLAG_RULES = (
     Rule("a maximum or a whole map's sum takes no bias", lambda p: p["mode"] not in _BIASED and p["base"] == "BIAS"),
     Rule("no mask or ReLU on weight rows", lambda p: p["mode"] in _ROWS and "1" in (p["mask"], p["relu"])),
     Rule("no mask where words are emitted at the end", lambda p: p["mode"] in _WORD_ENDS and p["mask"] == "1"),
-    Rule("no memory is left for a mask beside a match's pixels", lambda p: p["mode"] == "match" and p["mask"] == "1"),
+    Rule("no memory is left for a mask beside pixels", lambda p: p["mode"] in _BESIDE and p["mask"] == "1"),
 )
 
 
@@ -114,9 +118,9 @@ MEMORY_RULES = (
         lambda p: (p["mode"] in _ROWS) != (p["target memory"] == "weights"),
     ),
 )
-MATCH_RULE = Rule(
-    "beside its pixels a match's source and target share a memory",
-    lambda p: p["mode"] == "match" and p["source memory"] != p["target memory"],
+BESIDE_RULE = Rule(
+    "beside pixels a source and a target of positions share a memory",
+    lambda p: p["mode"] in _BESIDE and p["source memory"] != p["target memory"],
 )
 PIXEL_RULES = (
     Rule("the mode has no pixel, nor a mask for one", _not((*_WITH_PIXELS, "convolution"))),
@@ -167,6 +171,17 @@ NEST_GROUPS = (
         (Rule("one iteration is all", lambda p: p["mode"] in _ONCE and p["iterations"] != "one"),),
     ),
     Group("mode, rounding, overflow, event", _C, (nest.MODE, nest.ROUNDING, nest.OVERFLOW, nest.EVENT), EVENT_RULES),
+    Group(
+        "mode, products with a zero",
+        _C,
+        (nest.MODE, nest.ZEROS),
+        (
+            Rule(
+                "a unit stands in tap 0 alone",
+                lambda p: p["mode"] in _UNITS and p["products with a zero"] == "none",
+            ),
+        ),
+    ),
     Group("mode, mask, ReLU, base, sign", _C, (nest.MODE, nest.MASK, nest.RELU, nest.BASE, nest.NEGATE), FLAG_RULES),
     Group("mode, shift, rounding", _C, (nest.MODE, nest.SHIFT, nest.ROUNDING)),
     Group(
@@ -185,7 +200,7 @@ NEST_GROUPS = (
         "mode, source and target memory",
         _C,
         (nest.MODE, nest.SOURCE_SPACE, nest.TARGET_SPACE),
-        (*MEMORY_RULES, MATCH_RULE),
+        (*MEMORY_RULES, BESIDE_RULE),
     ),
     Group("mode, pixel's memory", _C, (nest.MODE, nest.SOURCE_SPACE, nest.space("pixel")), PIXEL_RULES),
     Group("mode, mask's memory", _C, (nest.MODE, nest.SOURCE_SPACE, nest.TARGET_SPACE, nest.space("mask")), MASK_RULES),

@@ -1,7 +1,63 @@
-"""tinycl: the names a notebook needs."""
+"""tinycl: the names a notebook needs; each is imported when it is first used, so that `import tinycl` takes no time."""
 
-from arch import Chip, Program
-from compiler import Calibration, Network, Options, compile_network
-from sim import FastMachine, SteppingMachine
+from __future__ import annotations
 
-__all__ = ["Calibration", "Chip", "FastMachine", "Network", "Options", "Program", "SteppingMachine", "compile_network"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from arch import Chip, Program
+    from compiler import Calibration, Network, Options, compile_network
+    from explore.pareto import pareto
+    from sim import FastMachine, SteppingMachine
+    from tinycl.compiled import Compiled, compile
+    from tinycl.device import Device
+    from tinycl.exploration import sweep, timing
+    from tinycl.models import Model, load_onnx
+    from tinycl.simulated import Simulated, simulate
+
+__all__ = [
+    "Calibration",
+    "Chip",
+    "Compiled",
+    "Device",
+    "FastMachine",
+    "Model",
+    "Network",
+    "Options",
+    "Program",
+    "Simulated",
+    "SteppingMachine",
+    "compile",
+    "compile_network",
+    "load_onnx",
+    "pareto",
+    "simulate",
+    "sweep",
+    "timing",
+]
+
+_ROOMS = {
+    "arch": ("Chip", "Program"),
+    "compiler": ("Calibration", "Network", "Options", "compile_network"),
+    "explore.pareto": ("pareto",),
+    "sim": ("FastMachine", "SteppingMachine"),
+    "tinycl.compiled": ("Compiled", "compile"),
+    "tinycl.device": ("Device",),
+    "tinycl.exploration": ("sweep", "timing"),
+    "tinycl.models": ("Model", "load_onnx"),
+    "tinycl.simulated": ("Simulated", "simulate"),
+}
+_MODULES = {name: module for module, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'tinycl' has no attribute {name!r}")
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -29,26 +29,38 @@ class Samples:
     note: str = ""
 
 
-def samples_for(network: Network, train: bool, path: Path | None, seed: int) -> Samples:
-    """Arrays `samples` and `labels` of an .npz file, or made ones; as many steps as take seconds.
+Samplings = Calibration | tuple[np.ndarray, np.ndarray] | Path | None
+"""What a user may give: samples and labels, or an .npz file of them; a `Calibration` says how many steps too."""
+
+
+def samples_for(network: Network, train: bool, given: Samplings, seed: int) -> Samples:
+    """The given `samples` and `labels`, from an .npz file if it is a path, or made ones; as many steps as take seconds.
 
     `samples` are [n, *input shape]. `labels` are classes, or for a mean squared error targets [n, *output shape]; for
-    inference alone they may be left out. Raises `InputError` naming the array that is missing.
+    inference alone they may be left out of a file. Raises `InputError` naming the array that is missing.
     """
+    if isinstance(given, Calibration):
+        return Samples(given)
     each = max(multiply_accumulates(network), 1) * (_PASSES if train else 1)
-    if path is None:
+    if given is None:
         count = int(np.clip(MADE_MACS // each, 1, MOST_MADE))
         calibration = _made(network, count, seed)
         return Samples(calibration, f"no --calibration: formats fit {count} made samples, not data of yours")
+    samples, labels = _read(given, train) if isinstance(given, Path) else map(np.asarray, given)
+    there = len(samples) if samples.ndim else 0
+    most = int(np.clip(GIVEN_MACS // each, 1, MOST_GIVEN))
+    where = given if isinstance(given, Path) else "calibration"
+    note = f"{where}: calibrated on the first {most} of {there} samples, to take seconds" if most < there else ""
+    return Samples(Calibration(samples, labels, min(there, most)), note)
+
+
+def _read(path: Path, train: bool) -> tuple[np.ndarray, np.ndarray]:
     arrays = load_arrays(path)
     for name in ("samples", "labels") if train else ("samples",):
         if name not in arrays:
             raise InputError(f"{path}: must hold an array named {name}, not only {', '.join(arrays) or 'nothing'}")
     samples = arrays["samples"]
-    there = len(samples) if samples.ndim else 0
-    most = int(np.clip(GIVEN_MACS // each, 1, MOST_GIVEN))
-    note = f"{path}: calibrated on the first {most} of {there} samples, to take seconds" if most < there else ""
-    return Samples(Calibration(samples, arrays.get("labels", np.zeros(there, np.int64)), min(there, most)), note)
+    return samples, arrays.get("labels", np.zeros(len(samples) if samples.ndim else 0, np.int64))
 
 
 def _made(network: Network, count: int, seed: int) -> Calibration:

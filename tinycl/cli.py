@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -62,6 +62,7 @@ def demo(chip: str, seeds: int, epochs: int, rtl_steps: int, cifar: Path | None,
 
 def _show_demo(result: dict) -> None:
     from compiler.report import Report
+    from tinycl.estimation import brief
     from tinycl.reference import comparison
 
     reference = Report.model_validate(result["reference"]["report"])
@@ -71,6 +72,7 @@ def _show_demo(result: dict) -> None:
     out.print(traffic_table(reference))
     made = " (made images)" if result["reference"]["made"] else ""
     out.print(facts(f"the reference network{made} beside the paper", comparison(reference, one_port)))
+    out.print(facts("the same step, estimated; in brackets the range", brief(result["estimate"])))
     accuracy, rtl, speed = result["accuracy"], result["rtl"], result["speed"]
     rows = {
         "held-out accuracy, chip": f"{accuracy['chip']:.2f} % (mean of {accuracy['seeds']} seeds)",
@@ -159,12 +161,61 @@ def compile_command(
 
 
 @main.command()
+@click.argument("sweep")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 1024), help="Processes.")
+@click.option("--backend", default="joblib", show_default=True, type=click.Choice(["joblib", "dask"]))
+@click.option("--scheduler", default="", help="Of the Dask cluster, HOST:PORT.")
+@click.option("--store", type=click.Path(path_type=Path), help="Rows are kept here; a sweep that was cut off goes on.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The whole table as CSV.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole table as JSON, a row an object.")
+@one_line
+def explore(
+    sweep: str,
+    workers: int,
+    backend: Literal["joblib", "dask"],
+    scheduler: str,
+    store: Path | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Try the chips and networks of SWEEP, and print the best points.
+
+    \b
+    SWEEP is a YAML file, or a shipped sweep: better, lanes.
+    networks: [reference, MODEL.onnx]
+    chips:
+      - base: paper
+        vary:
+          lanes: [4, 8, 16]
+          weight_memory.bytes: [65536, 180224]
+    pareto: {minimise: [cycles, memory_bytes]}
+    """
+    from explore.runner import Crew
+    from explore.sweep import Sweep
+    from tinycl.exploration import shown, swept
+
+    table, front = swept(Sweep.load(sweep), Crew(workers, backend, scheduler), store)
+    if output:
+        write_whole(output, table.to_csv(index=False).encode())
+    if as_json:
+        click.echo(table.to_json(orient="records"))
+        return
+    for item in shown(table, front):
+        out.print(item)
+
+
+@main.command()
 @click.argument("program", type=click.Path(path_type=Path))
 @click.option("--chip", help="Refuse a program that was built for another chip than this one.")
 @click.option("--entry", default="infer", show_default=True, help="What to run: infer or train.")
 @click.option("--steps", default=1, show_default=True, type=click.IntRange(1, 10**7))
 @click.option("--data", type=click.Path(path_type=Path), help=".npz with samples and labels; made ones without it.")
 @click.option("--stepped", is_flag=True, help="Clock by clock instead of instruction by instruction.")
+@click.option(
+    "--trace",
+    type=click.Path(path_type=Path),
+    help="Write the first pass's timeline: JSON for chrome://tracing, Perfetto.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Save the program as it is then.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @one_line
@@ -175,6 +226,7 @@ def simulate(
     steps: int,
     data: Path | None,
     stepped: bool,
+    trace: Path | None,
     output: Path | None,
     as_json: bool,
 ) -> None:
@@ -182,6 +234,10 @@ def simulate(
     from tinycl.simulation import simulate_program
 
     loaded = Program.load(program, Chip.load(chip) if chip else None)
+    if trace:
+        from tinycl.tracing import trace_pass
+
+        trace_pass(loaded, entry, data, trace)
     result = simulate_program(loaded, entry, steps, data, stepped)
     if output:
         loaded.save(output)
@@ -191,7 +247,47 @@ def simulate(
     rows = {"cycles of a pass": f"{result['cycles']:,}"}
     for engine, events in result["counters"].items():
         rows |= {f"{engine} {name.lower().replace('_', ' ')}": f"{count:,}" for name, count in events.items() if count}
+    rows |= {name: f"{count:,}" for name, count in result["activity"].items()}
     out.print(facts(f"{steps} x {entry} of {program}", rows))
+
+
+@main.command()
+@click.argument("program", type=click.Path(path_type=Path))
+@click.option("--chip", help="Refuse a program that was built for another chip than this one.")
+@click.option("--tech", default="65nm", show_default=True, help="A shipped technology or a YAML file.")
+@click.option("--entry", default="", help="What to estimate.  [default: train if there is one]")
+@click.option("--clock", type=float, help="Clock period in ns.  [default: the chip's]")
+@click.option("--voltage", type=float, help="Supply in V.  [default: the technology's, whose spread is in the range]")
+@click.option("--zeros", type=float, help="Assumed share of products with a zero operand, 0 to 1.")
+@click.option("--data", type=click.Path(path_type=Path), help=".npz of samples and labels to count events on.")
+@click.option("--device", help="Battery life and heat in coin-cell, wearable, phone or a YAML file.")
+@click.option("--csv", type=click.Path(path_type=Path), help="Write energy by layer, phase and component.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Write a PNG: energy by layer, and a roofline.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@one_line
+def estimate(
+    program: Path, chip: str | None, csv: Path | None, picture: Path | None, as_json: bool, tech: str, **options: Any
+) -> None:
+    """Estimate what a pass of a compiled PROGRAM takes in joules, and its chip in mm2, with error bars.
+
+    docs/estimation.md says where every number comes from and how to add a technology.
+    """
+    from tinycl.estimation import Request, estimate_program, shown
+
+    options["clock_ns"] = options.pop("clock")
+    loaded = Program.load(program, Chip.load(chip) if chip else None)
+    found = estimate_program(loaded, Request(tech, **options))
+    if csv:
+        write_whole(csv, found.energy.table().to_csv(index=False).encode())
+    if picture:
+        from estimate.pictures import draw
+
+        draw(found.energy, picture)
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=1))
+        return
+    for table in shown(found):
+        out.print(table)
 
 
 @main.command()

@@ -7,15 +7,16 @@ from math import prod
 from pathlib import Path
 
 from arch.chip import Chip
-from compiler import Build, Options, compile_network
+from compiler import Options, compile_network
 from compiler.mapping import load_mapping
 from compiler.network import Network
 from compiler.nodes import INPUT, NetworkError
 from compiler.pipeline import PASSES
-from tinycl.calibrating import samples_for
+from tinycl.calibrating import Samplings, samples_for
 from tinycl.checking import check
+from tinycl.compiled import Compiled
 from tinycl.late_progress import late_progress
-from tinycl.models import add_loss, load_model
+from tinycl.models import Model, add_loss, load_model
 
 MOST_NOTES = 3
 """Notes of what the compiler changed in a network that are shown."""
@@ -35,34 +36,31 @@ class Request:
     check: int = 0
 
 
-@dataclass(frozen=True)
-class Compiled:
-    """The build, and what a user should know about it, a line each."""
-
-    build: Build
-    notes: list[str]
-
-
 def compile_model(request: Request) -> Compiled:
     """Load, calibrate, compile and, if asked for, check. Raises `InputError` in one line."""
     options = request.options
     chip = Chip.load(request.chip)
     if request.mapping:
         options = replace(options, mapping=load_mapping(request.mapping))
+    model = load_model(request.model, request.parameters, options.seed)
+    if options.train:
+        add_loss(model.network, request.loss)
+    return build_model(model, chip, options, request.calibration, request.check)
+
+
+def build_model(model: Model, chip: Chip, options: Options, calibration: Samplings, checked: int = 0) -> Compiled:
+    """Calibrate, compile and compare `checked` samples with float64, with a progress bar if that takes long."""
     with late_progress() as bar:
-        task = bar.add_task("model", total=len(PASSES) + 1 + request.check)
-        model = load_model(request.model, request.parameters, options.seed)
-        if options.train:
-            add_loss(model.network, request.loss)
+        task = bar.add_task("model", total=len(PASSES) + 1 + checked)
         _check_sizes(model.network, chip)
-        samples = samples_for(model.network, options.train, request.calibration, options.seed)
+        samples = samples_for(model.network, options.train, calibration, options.seed)
 
         def watch(name: str) -> None:
             bar.update(task, advance=1, description=name)
 
         build = compile_network(model.network, chip, model.parameters, samples.calibration, options, watch=watch)
-        if request.check:
-            check(build, request.check, lambda: watch("check"))
+        if checked:
+            check(build, checked, lambda: watch("check"))
     assert build.graph
     notes = build.graph.notes
     shown = [*model.notes, samples.note, *notes[:MOST_NOTES]]

@@ -17,7 +17,9 @@ from rtl.chip import TinyCL
 from rtl.verilog import to_verilog
 from tinycl.agreement import Agreement, agree
 from tinycl.data import DataSet, cifar10, digits
+from tinycl.estimation import Request, estimate_program
 from tinycl.networks import digits_network
+from tinycl.paper import TECHNOLOGY
 from tinycl.picture import draw
 from tinycl.reference import compile_reference, train_report
 from tinycl.reference import images as made_images
@@ -43,6 +45,8 @@ def run(plan: Plan, bar: Progress) -> dict:
     images = cifar10(plan.cifar) if plan.cifar else made_images()
     reference = compile_reference(plan.chip, images)
     one_port = compile_reference(_one_port(plan.chip), images)
+    assert reference.program
+    estimated = estimate_program(reference.program, Request(TECHNOLOGY), "reference")
     verilog = _write_verilog(plan, bar)
     trained = _train(plan, data, bar)
     program = trained[0].program
@@ -65,6 +69,7 @@ def run(plan: Plan, bar: Progress) -> dict:
             "report": cost.model_dump(),
             "report_one_port": train_report(one_port).model_dump(),
         },
+        "estimate": estimated.to_dict(),
         "rtl": _rtl(found),
         "speed": _speed(speed, cost.clock_ns),
         "files": {"verilog": str(verilog), "picture": str(picture)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,29 @@ def load_model(name: str, parameters: Path | None = None, seed: int = 1) -> Mode
         note = f"{network.name}: each weight in the file is one number repeated; random ones instead"
         return Model(network, network.initial(seed), (note,))
     return Model(network, own)
+
+
+def read_network(name: str) -> Network:
+    """The network of that file or name without parameters. Raises what `load_model` raises.
+
+    >>> read_network("digits").input_shape
+    (1, 8, 8)
+    """
+    return _read(name, 1)[0]
+
+
+def load_onnx(path: str | PathLike[str]) -> Model:
+    """The network and parameters of an ONNX file; random parameters, and a note, if the file has none of its own.
+
+    Raises `InputError` naming the file, or every node that is not supported.
+
+    >>> load_onnx("net.yaml")
+    Traceback (most recent call last):
+    arch.errors.InputError: net.yaml: must be a file ending in .onnx
+    """
+    if Path(path).suffix != ".onnx":
+        raise InputError(f"{path}: must be a file ending in .onnx")
+    return load_model(str(path))
 
 
 def add_loss(network: Network, loss: str | None) -> None:

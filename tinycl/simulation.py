@@ -1,17 +1,23 @@
-"""Running a program file from the command line."""
+"""Running a program on samples, its inputs checked first."""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from arch import activity
 from arch.errors import InputError
 from arch.events import Event
-from arch.isa import ENGINES, Engine
+from arch.image import Image
+from arch.isa import ENGINES, Compute, Engine, mode_of
 from arch.program import Program
 from compiler.calibration import valid_labels
+from compiler.graph import INFER
 from sim.fast import FastMachine
+from sim.result import Result
 from sim.stepping import SteppingMachine
 from tinycl.arrays import load_arrays
 from tinycl.show import progress
@@ -21,43 +27,86 @@ from tinycl.training import chip_inputs
 def simulate_program(program: Program, entry: str, steps: int, data: Path | None, stepped: bool) -> dict:
     """Run `steps` passes of `entry`; `program.image` becomes the memories at the end.
 
-    Returns cycles of a pass, all events by engine and name, and the last pass's outputs. Raises `InputError` on data
-    that does not fit the program's inputs.
+    Returns cycles of a pass, all events by engine and name, what they say of activity (`arch.activity`), and the last
+    pass's outputs. Raises `InputError` on data that does not fit the program's inputs.
     """
-    inputs = _inputs(program, entry, data)
-    order = np.arange(steps) % len(inputs["input"])
-    if stepped:
-        machine, counters, last = _stepped(program, entry, inputs, order)
-    else:
-        machine = FastMachine(program)
-        last = machine.run(entry, inputs, steps=steps, order=order)
-        counters = last.counters
-    program.image = machine.image
+    program.image, total = run_passes(program, entry, steps, inputs_for(program, entry, data), stepped)
     return {
         "entry": entry,
         "steps": steps,
-        "cycles": int(last.cycles),
+        "cycles": int(total.cycles),
         "counters": {
-            engine.name.lower(): {event.name: int(counters[engine, event]) for event in Event} for engine in ENGINES
+            engine.name.lower(): {event.name: int(total.counters[engine, event]) for event in Event}
+            for engine in ENGINES
         },
-        "outputs": {name: values.tolist() for name, values in last.outputs.items()},
+        "activity": _activity(program, entry, total),
+        "outputs": {name: values.tolist() for name, values in total.outputs.items()},
     }
 
 
-def _stepped(program: Program, entry: str, inputs: dict[str, np.ndarray], order: np.ndarray):
-    """The machine after a run clock by clock, all events, and the last pass's result."""
+def run_passes(
+    program: Program, entry: str, steps: int, inputs: dict[str, np.ndarray], stepped: bool
+) -> tuple[Image, Result]:
+    """The memories after `steps` passes of `entry`, and the result of all: the samples of `inputs` in turn and over
+    again. `program` stays as it is."""
+    order = np.arange(steps) % len(inputs["input"])
+    if stepped:
+        machine, total = _stepped(program, entry, inputs, order)
+    else:
+        machine = FastMachine(program)
+        total = machine.run(entry, inputs, steps=steps, order=order, count_zeros=True)
+    return machine.image, total
+
+
+def _stepped(
+    program: Program, entry: str, inputs: dict[str, np.ndarray], order: np.ndarray
+) -> tuple[SteppingMachine, Result]:
+    """The machine after a run clock by clock, and the result of all passes."""
     machine = SteppingMachine(program)
-    counters = np.zeros((len(ENGINES), len(Event)), np.int64)
-    last = None
+    passes: list[Result] = []
     with progress() as bar:
         for i in bar.track(order, description="stepping"):
-            last = machine.run(entry, {name: values[i] for name, values in inputs.items()})
-            counters += last.counters
-    assert last is not None
-    return machine, counters, last
+            passes.append(machine.run(entry, {name: values[i] for name, values in inputs.items()}))
+    return machine, replace(
+        passes[-1],
+        counters=sum(item.counters for item in passes),
+        per_instruction={
+            engine: sum(item.per_instruction[engine] for item in passes) for engine in passes[-1].per_instruction
+        },
+        all_cycles=sum(item.all_cycles for item in passes),
+    )
 
 
-def _inputs(program: Program, entry: str, data: Path | None) -> dict[str, np.ndarray]:
+def _activity(program: Program, entry: str, result: Result) -> dict[str, int]:
+    """What the counts say of activity, by name."""
+    chip, events = program.chip, result.counters.sum(axis=0).tolist()
+    steps: Counter[str] = Counter()
+    counts = result.per_instruction[Engine.ARRAY][:, Event.STEPS].tolist()
+    for instruction, count in zip(program.entry_streams(entry)[Engine.ARRAY], counts, strict=True):
+        if isinstance(instruction, Compute):
+            steps[mode_of(instruction) or ""] += count
+    products = activity.multiplications(events, chip)
+    found = {
+        "active multiplications": products.active,
+        "multiplications with a zero": products.zero,
+        "additions before accumulators": activity.reduction_additions(steps, chip),
+        "accumulations": activity.accumulations(steps, chip),
+        "external beats": activity.external_beats(events, chip),
+    }
+    for engine in ENGINES:
+        name = f"{engine.name.lower()} idle cycles"
+        found[name] = activity.idle(result.all_cycles, result.counters[engine].tolist())
+    return found
+
+
+def inputs_for(
+    program: Program, entry: str, data: Path | tuple[np.ndarray, np.ndarray | None] | None
+) -> dict[str, np.ndarray]:
+    """The program's inputs as integers [n, ...]: samples and labels that are given or in an .npz file, or made ones.
+
+    Samples are float [n, *input shape], maps channels first; labels int [n] or targets. Raises `InputError` if they do
+    not fit the program, or if it has no such entry.
+    """
     program.first(entry, Engine.ARRAY)  # refuses an unknown entry
     if "input" not in program.inputs or "logits" not in program.outputs:
         raise InputError("a program to simulate needs an input named input and an output named logits")
@@ -66,13 +115,18 @@ def _inputs(program: Program, entry: str, data: Path | None) -> dict[str, np.nda
     if data is None:
         rng = np.random.default_rng(0)
         return chip_inputs(program, rng.uniform(0, 1, (16, *outer)), _made_labels(program, rng))
-    arrays = load_arrays(data)
-    samples, labels = arrays.get("samples"), arrays.get("labels")
+    where = data if isinstance(data, Path) else "data"
+    samples, labels = _read(data) if isinstance(data, Path) else data
     if samples is None or samples.shape[1:] != outer or not len(samples):
-        raise InputError(f"{data}: samples must have shape [n, {list(outer)}]")
-    if "label" not in program.inputs:
+        raise InputError(f"{where}: samples must have shape [n, {list(outer)}]")
+    if "label" not in program.inputs or (entry == INFER and labels is None):
         return chip_inputs(program, samples)
-    return chip_inputs(program, samples, _checked_labels(program, labels, len(samples), data))
+    return chip_inputs(program, samples, _checked_labels(program, labels, len(samples), where))
+
+
+def _read(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
+    arrays = load_arrays(path)
+    return arrays.get("samples"), arrays.get("labels")
 
 
 def _targets(program: Program) -> tuple[int, ...] | None:
@@ -94,7 +148,7 @@ def _made_labels(program: Program, rng: np.random.Generator) -> np.ndarray | Non
     )
 
 
-def _checked_labels(program: Program, labels: np.ndarray | None, count: int, data: Path) -> np.ndarray:
+def _checked_labels(program: Program, labels: np.ndarray | None, count: int, data: Path | str) -> np.ndarray:
     targets = _targets(program)
     if targets is not None:
         if labels is None or labels.shape != (count, *targets):

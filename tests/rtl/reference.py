@@ -40,7 +40,7 @@ class Reference:
         self.kernels = np.zeros((chip.kernel_registers, chip.taps, chip.lanes), np.int64)
         self.bias = np.zeros((chip.taps, chip.lanes), np.int64)
         self.cells = np.zeros((chip.accumulator_banks, chip.taps, chip.lanes), np.int64)
-        self.events = {Event.SATURATIONS: 0, Event.LOST_UPDATES: 0}
+        self.events = {Event.SATURATIONS: 0, Event.LOST_UPDATES: 0, Event.ZERO_PRODUCTS: 0}
         self.executed: list[int] = []
 
     def run(self, instruction) -> None:
@@ -113,6 +113,7 @@ class Reference:
                 stationary = self._stationary(pixels, j, u, row)
                 b = self._routed(stationary, c.stationary_route, j, u)
                 products = -a * b if c.negate else a * b
+                self.events[Event.ZERO_PRODUCTS] += int((products == 0).sum())
                 self._accumulate(products, position[0], i, p, k, j, u, made)
                 if c.emission == Emission.STEP:
                     self._emit_row(row, self.cells[0])

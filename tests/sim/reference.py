@@ -161,7 +161,9 @@ class Reference:
                         b = self._stationary(compute, places, j, row, (o, ky, kx), tap)
                         tap_of_word = tap if compute.traversal == Traversal.PIXELS else 0
                         routed_a = _routed(a, compute.moving_route, j, tap_of_word)
-                        product = routed_a * _routed(b, compute.stationary_route, j, tap_of_word)
+                        routed_b = _routed(b, compute.stationary_route, j, tap_of_word)
+                        self._count_zeros(routed_a, routed_b)
+                        product = routed_a * routed_b
                         product = np.broadcast_to(-product if compute.negate else product, self.sums.shape[1:])
                         opens = i == 0 and k == 0 and j == made[0] and not compute.keep
                         self._accumulate(compute, product, p, places, (i, k, j), tap, opens)
@@ -174,6 +176,11 @@ class Reference:
             if compute.emission == Emission.END and emitting:
                 self._emit_end(compute, first_row, o)
         self.executed = np.array(counts, np.int64)
+
+    def _count_zeros(self, a: np.ndarray, b: np.ndarray) -> None:
+        """Pairs of operands, one for every multiplier, of which one at least is zero."""
+        pairs = zip(np.broadcast_to(a, self.bias.shape).flat, np.broadcast_to(b, self.bias.shape).flat, strict=True)
+        self.events[Event.ZERO_PRODUCTS] += sum(0 in pair for pair in pairs)
 
     def _clear(self, compute: Compute) -> None:
         """END: the accumulators that a group uses start at 0."""

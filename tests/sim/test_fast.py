@@ -12,7 +12,7 @@ import pytest
 from arch.chip import Chip
 from arch.counts import counted
 from arch.errors import InputError
-from arch.events import DATA_DEPENDENT, Event
+from arch.events import DATA_DEPENDENT, UNCOUNTED, Event
 from arch.image import Image
 from arch.isa import (
     ENGINE_OF,
@@ -184,7 +184,7 @@ def test_steps_last_as_long_as_their_values_want(mode: str):
     program = program_of(chip, [start, nest], image, {"inputs": {"values": values}})
     samples = rng.integers(-3, 3, (4, 2000)) * (rng.random((4, 2000)) < np.array([0, 0.1, 0.5, 1])[:, None])
     many, single = FastMachine(program), FastMachine(program)
-    found = many.run("main", {"values": samples}, steps=4)
+    found = many.run("main", {"values": samples}, steps=4, count_zeros=True)
     expected = [single.run("main", {"values": sample[None]}, trace=True) for sample in samples]
     assert (found.counters == sum(item.counters for item in expected)).all()
     assert found.cycles == expected[-1].cycles
@@ -293,10 +293,11 @@ def test_steps_are_runs():
     samples = np.random.default_rng(0).integers(-(1 << 15), 1 << 15, (5, 4, 5, 3))
     order = np.array([4, 0, 0, 3, 1, 2, 4])
     many, single = FastMachine(program), FastMachine(program)
-    found = many.run("main", {"image": samples}, steps=7, order=order, collect=("kernels", "map"))
+    collect = ("kernels", "map")
+    found = many.run("main", {"image": samples}, steps=7, order=order, collect=collect, count_zeros=True)
     counters = np.zeros_like(found.counters)
     for step, sample in enumerate(order):
-        expected = single.run("main", {"image": samples[sample][None]})
+        expected = single.run("main", {"image": samples[sample][None]}, count_zeros=True)
         counters += expected.counters
         for name, values in expected.outputs.items():
             assert (found.outputs[name][step] == values).all()
@@ -346,6 +347,21 @@ def test_refuses_what_does_not_fit():
     with pytest.raises(ProgramError):
         FastMachine(replace(program, streams={**program.streams, Engine.ARRAY: [Compute(), Halt()]}))
     assert machine.image.differences(before) == 0
+
+
+def test_zeros_are_counted_where_asked_for():
+    chip, rng = CHIPS["paper"], np.random.default_rng(8)
+    program = program_of(chip, [random_nest(chip, rng, "dense") for _ in range(3)], random_image(chip, rng))
+    asked, plain = FastMachine(program), FastMachine(program)
+    found, without = asked.run("main", steps=2, count_zeros=True), plain.run("main", steps=2)
+    traced = FastMachine(program).run("main", trace=True)
+    zeros = Event.ZERO_PRODUCTS
+    assert found.counters[Engine.ARRAY, zeros] == 2 * traced.counters[Engine.ARRAY, zeros] > 0
+    assert set(without.counters[:, zeros]) == {UNCOUNTED}
+    assert all(set(events[:, zeros]) == {UNCOUNTED} for events in without.per_instruction.values())
+    without.counters[:, zeros] = found.counters[:, zeros]
+    assert (without.counters == found.counters).all()
+    assert asked.image.differences(plain.image) == 0
 
 
 def test_counters_hold_every_step():

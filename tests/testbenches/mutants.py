@@ -13,6 +13,7 @@ from amaranth.hdl import Module, Mux, ResetInserter, Signal
 
 import rtl.array_engine
 import rtl.counters
+import rtl.multipliers
 import rtl.sequencer
 import rtl.window_walk
 import rtl.writeback
@@ -24,7 +25,7 @@ from testbenches.bench import CHIP_TOP
 
 SELECT = 0xFF << 24
 """A byte address that nothing else answers to."""
-ROUNDING, PADDING, TOKEN, COUNTER, ABORT = range(1, 6)
+ROUNDING, PADDING, TOKEN, COUNTER, ABORT, ZERO = range(1, 7)
 
 
 class Mutant(TinyCL):
@@ -51,6 +52,7 @@ def _planted(selected: Signal) -> Iterator[None]:
 
     rounded, inside = rtl.writeback.rounded, rtl.window_walk.WindowWalk._inside
     waiting, elaborate = rtl.sequencer.Sequencer._waiting, rtl.counters.Counters.elaborate
+    count_zeros = rtl.multipliers.Multipliers._count_zeros
 
     def wrong_rounding(m, chip, value, *rest):
         """Negative sums are rounded one up."""
@@ -73,11 +75,20 @@ def _planted(selected: Signal) -> Iterator[None]:
             m.d.sync += count.eq(count + lost)
         return m
 
+    def wrong_zeros(self, m, moving, stationary):
+        """Only the stationary operand is looked at."""
+        looked_at = Signal.like(moving)
+        m.d.comb += looked_at.eq(moving)
+        with m.If(on(ZERO)):
+            m.d.comb += looked_at.eq(stationary)
+        count_zeros(self, m, looked_at, stationary)
+
     with (
         patch.object(rtl.writeback, "rounded", wrong_rounding),
         patch.object(rtl.window_walk.WindowWalk, "_inside", wrong_padding),
         patch.object(rtl.sequencer.Sequencer, "_waiting", wrong_waiting),
         patch.object(rtl.counters.Counters, "elaborate", wrong_counter),
+        patch.object(rtl.multipliers.Multipliers, "_count_zeros", wrong_zeros),
         # an abort leaves suppliers and nest as they are
         patch.object(rtl.array_engine, "ResetInserter", lambda abort: ResetInserter(abort & ~on(ABORT))),
     ):

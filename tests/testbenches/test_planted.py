@@ -97,6 +97,13 @@ def test_rtl_counter(lockstep):
     assert isinstance(instruction, Compute) and writes_rows(instruction)
 
 
+def test_rtl_zero_products(lockstep):
+    difference, instruction = found(lockstep, mutants.ZERO)
+    check(difference, instruction)
+    assert difference.signal == "counter ZERO_PRODUCTS" and difference.found < difference.expected
+    assert isinstance(instruction, Compute)
+
+
 def test_rtl_abort(lockstep):
     difference, _ = found(lockstep, mutants.ABORT, lambda rng: Scenario(abort=int(rng.integers(3, 200))))
     assert difference.engine == "array"

@@ -1,0 +1,1 @@
+"""Energy and area of a chip and its programs: hardware units, technologies, models, reports."""

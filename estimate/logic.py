@@ -1,0 +1,95 @@
+"""Area of a chip's logic, from coefficients that synthesis gave: for each component µm² a unit, with what is left over.
+
+Tables are `data/synthesis/LIBRARY.yaml`, written by `python -m synthesis.fit` from the measurements beside them. They
+hold for chips like those that were measured; `spread` says how far off whole chips were that the fit did not see.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from arch.chip import Chip
+from arch.errors import InputError, described
+from arch.files import LARGEST_YAML, parse_yaml, read_text
+from estimate.structure import Units, structure
+
+TABLES = Path(__file__).parent / "data" / "synthesis"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AreaUnits(_Model):
+    """µm² of a component's units: a constant, a bit of each kind, and W and W² a multiplier of W bits.
+
+    `mean_error` and `worst_error` are relative, over the chips of the fit.
+    """
+
+    constant: float
+    register_bit: float
+    adder_bit: float
+    select_bit: float
+    multiplier_bit: float
+    multiplier_bit2: float
+    mean_error: float
+    worst_error: float
+
+    def area(self, units: Units, word_bits: int) -> float:
+        """µm² of `units`."""
+        coefficients = (self.constant, self.register_bit, self.adder_bit, self.select_bit)
+        coefficients += (self.multiplier_bit, self.multiplier_bit2)
+        return sum(a * b for a, b in zip(coefficients, features(units, word_bits), strict=True))
+
+
+class Held(_Model):
+    """How far the model is off on chips that the fit did not see, relative to the logic's whole area."""
+
+    chips: dict[str, float]
+    mean_error: float
+    worst_error: float
+
+
+class SynthesisTable(_Model):
+    """Coefficients of one library."""
+
+    library: str
+    node_nm: int
+    voltage: float
+    nand2_um2: float
+    recipe: str
+    source: str
+    fitted: list[str]
+    area_um2: dict[str, AreaUnits]
+    held_out: Held
+
+    def area(self, chip: Chip) -> dict[str, float]:
+        """µm² of each component of `chip` without its memories."""
+        return {name: self.area_um2[name].area(units, chip.word_bits) for name, units in structure(chip).items()}
+
+    def spread(self) -> float:
+        """The worst relative error of the whole logic's area on a chip held out from the fit."""
+        return self.held_out.worst_error
+
+
+def features(units: Units, word_bits: int) -> tuple[float, ...]:
+    """What the area of a component is linear in."""
+    product = units.multipliers * word_bits
+    return 1.0, units.register_bits, units.adder_bits, units.select_bits, product, product * word_bits
+
+
+@cache
+def synthesis_tables() -> dict[str, SynthesisTable]:
+    """The tables that come with tinycl, by library."""
+    return {path.stem: load_table(path) for path in sorted(TABLES.glob("*.yaml"))}
+
+
+def load_table(path: Path) -> SynthesisTable:
+    """A table from its file. Raises `InputError` naming every wrong field."""
+    try:
+        return SynthesisTable.model_validate(parse_yaml(read_text(path, LARGEST_YAML), str(path)))
+    except ValidationError as error:
+        raise InputError(f"{path}: {described(error)}") from None

@@ -1,0 +1,145 @@
+"""What a technology's units cost once every open question has an answer, and the answers to vary one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from estimate.technology import MemoryUse, Spread, Technology
+
+Pick = Literal["low", "central", "high"]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Which table and which end of each spread is taken.
+
+    A table of None is the technology's central one, or without one the geometric mean of all.
+    """
+
+    logic: int | None = None
+    logic_scale: Pick = "central"
+    unseen: Pick = "central"
+    memory: int | None = None
+    memory_scale: Pick = "central"
+    voltage: Pick = "central"
+    activity: Pick = "central"
+    clocked: Pick = "central"
+    tree: Pick = "central"
+    zero_product: Pick = "central"
+    leakage: Pick = "central"
+    density: Pick = "central"
+
+
+CENTRAL = Answers()
+_ENDS = (
+    "voltage",
+    "logic_scale",
+    "unseen",
+    "memory_scale",
+    "activity",
+    "clocked",
+    "tree",
+    "zero_product",
+    "leakage",
+    "density",
+)
+
+
+@lru_cache(maxsize=64)
+def variations(technology: Technology, stated: bool) -> dict[str, tuple[Answers, ...]]:
+    """The sources of doubt by name, and the answers that each could have beside the central one.
+
+    A supply that a user has `stated` is no doubt.
+    """
+    ends = {
+        name: (replace(CENTRAL, **{name: "low"}), replace(CENTRAL, **{name: "high"}))
+        for name in _ENDS
+        if name != "voltage" or not stated
+    }
+    tables = {
+        name: tuple(replace(CENTRAL, **{name: place}) for place in range(len(uses)))
+        for name, uses in (("logic", technology.logic), ("memory", technology.memory))
+        if len(uses) > 1
+    }
+    return tables | ends
+
+
+_COMBINATIONAL = slice(1, 4)
+"""Rows of units in which glitches and wires come: adders, choices, multipliers."""
+NOTHING = 1e-30
+"""Stands for 0 where logarithms are taken."""
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Costs of units at one set of answers.
+
+    `units` float64[4, 3]: register, adder and select bit, multiplier; pJ an operation, µm² of placed area, nW.
+    `clock_pj` a register bit a cycle, with its share of the tree; `tree` is the tree's part of it. `memory_tables` are
+    places in the technology's list, whose geometric mean is taken, with factors of energy, leakage and area.
+    """
+
+    units: np.ndarray
+    clock_pj: float
+    tree: float
+    zero_product: float
+    memory_tables: tuple[int, ...]
+    memory_factors: tuple[tuple[float, float, float], ...]
+
+
+@lru_cache(maxsize=1 << 12)
+def prices(technology: Technology, word_bits: int, voltage: float | None, answers: Answers) -> Prices:
+    """The costs at these answers; `voltage` (V) in place of the technology's, None for its own."""
+    volts = voltage if voltage is not None else _of(technology.voltage, answers.voltage)
+    square = (volts / technology.voltage.central) ** 2
+    cube = (volts / technology.voltage.central) ** 3
+    tables = list(_logic(technology, word_bits, answers))
+    units = np.exp(np.mean([np.log(table) for table, _ in tables], axis=0))
+    clock = float(np.exp(np.mean([np.log(pin) for _, pin in tables])))
+    units[:, 0] *= square * _of(technology.activity, answers.activity)
+    units[:, 1] /= _of(technology.density, answers.density)
+    units[:, 2] *= cube * _of(technology.logic_leakage, answers.leakage)
+    tree = _of(technology.clock.tree, answers.tree)
+    places = tuple(range(len(technology.memory))) if answers.memory is None else (answers.memory,)
+    return Prices(
+        units,
+        clock * square * _of(technology.clock.clocked, answers.clocked) * (1 + tree),
+        tree / (1 + tree),
+        _of(technology.zero_product, answers.zero_product),
+        places,
+        tuple(_memory_factors(technology.memory[place], volts, answers) for place in places),
+    )
+
+
+def _logic(technology: Technology, word_bits: int, answers: Answers) -> Iterator[tuple[np.ndarray, float]]:
+    """Units and clock of the tables taken, brought to the node and its central voltage."""
+    for place, use in enumerate(technology.logic):
+        if answers.logic == place or (answers.logic is None and technology.central in (None, use.table)):
+            energy, area = (_of(spread, answers.logic_scale) for spread in technology.logic_factors()[place])
+            units, clock = _table(technology, word_bits, place)
+            scaled = units * (energy, area, energy)
+            scaled[_COMBINATIONAL, 0] *= _of(use.unseen, answers.unseen)
+            yield scaled, clock * energy
+
+
+@lru_cache(maxsize=256)
+def _table(technology: Technology, word_bits: int, place: int) -> tuple[np.ndarray, float]:
+    """Units, none of them 0, and clock of one of the technology's tables as it is."""
+    table = technology.logic_tables()[place]
+    return np.maximum(table.units(word_bits), NOTHING), max(table.clock_pj, NOTHING)
+
+
+def _memory_factors(use: MemoryUse, volts: float, answers: Answers) -> tuple[float, float, float]:
+    """Of energy, leakage and area: from the table's own voltage and node to these."""
+    ratio = volts / use.volts
+    energy, area = _of(use.energy, answers.memory_scale), _of(use.area, answers.memory_scale)
+    return ratio**2 * energy, ratio**3 * _of(use.leakage, answers.leakage), area
+
+
+def _of(spread: Spread, pick: Pick) -> float:
+    return getattr(spread, pick)

@@ -1,0 +1,114 @@
+"""Coefficients of area, a component at a time, from the measured chips; `python -m synthesis.fit` writes the tables.
+
+For each component a non-negative least-squares fit of its area over its units (`estimate.structure`), each chip
+weighted by 1 / area so that relative errors count. Needs no library: the measurements are data.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from sklearn.linear_model import LinearRegression
+
+from arch.chip import Chip
+from arch.files import write_whole
+from estimate.logic import TABLES, AreaUnits, Held, SynthesisTable, features
+from estimate.structure import structure
+from synthesis.chips import FITTED, HELD_OUT
+from synthesis.mapping import PERIOD_PS
+
+AREAS = TABLES / "areas.csv"
+"""Measured areas: library, chip, component, µm² of it all and of its flip-flops, cells, ABC's delay in ps."""
+LIBRARIES = TABLES / "libraries.csv"
+"""What a table says of its library: name, node, volts, µm² of a NAND of two inputs, source."""
+_RECIPE = f"synth -flatten -booth; dfflibmap; abc -D {PERIOD_PS} ps; memories are black boxes"
+_DIGITS = 5
+
+
+def fit(areas: pd.DataFrame) -> dict[str, AreaUnits]:
+    """The coefficients of each component from rows `chip`, `component`, `area_um2` of chips in `FITTED`."""
+    chips = {chip.name: chip for chip in FITTED}
+    rows = areas.loc[areas["chip"].isin(list(chips))]
+    return {str(name): _component(str(name), group, chips) for name, group in rows.groupby("component", sort=False)}
+
+
+def held_out(table: Mapping[str, AreaUnits], areas: pd.DataFrame) -> Held:
+    """Errors of whole chips in `HELD_OUT`, as far as they are measured."""
+    errors = {}
+    for chip in HELD_OUT:
+        measured = areas.loc[areas["chip"] == chip.name, "area_um2"].sum()
+        if measured:
+            units = structure(chip)
+            predicted = sum(table[name].area(units[name], chip.word_bits) for name in units)
+            errors[chip.name] = round(float(predicted / measured - 1), 4)
+    sizes = [abs(error) for error in errors.values()]
+    return Held(chips=errors, mean_error=round(float(np.mean(sizes)), 4), worst_error=max(sizes))
+
+
+def _component(name: str, rows: pd.DataFrame, chips: Mapping[str, Chip]) -> AreaUnits:
+    known = [chips[chip] for chip in rows.chip]
+    inputs = np.array([features(structure(chip)[name], chip.word_bits) for chip in known])
+    measured = rows.area_um2.to_numpy()
+    coefficients = _non_negative(inputs / measured[:, None])
+    errors = np.abs(inputs @ coefficients / measured - 1)
+    return AreaUnits(
+        **dict(zip(list(AreaUnits.model_fields)[: len(coefficients)], map(float, coefficients), strict=True)),
+        mean_error=round(float(errors.mean()), 4),
+        worst_error=round(float(errors.max()), 4),
+    )
+
+
+def _non_negative(inputs: np.ndarray) -> np.ndarray:
+    """The coefficients ≥ 0 whose combination of the inputs is nearest to 1, to `_DIGITS` digits."""
+    scale = np.maximum(inputs.max(axis=0), 1e-30)
+    model = LinearRegression(positive=True, fit_intercept=False).fit(inputs / scale, np.ones(len(inputs)))
+    return np.array([float(f"{value:.{_DIGITS}g}") for value in model.coef_ / scale])
+
+
+def make_table(library: Mapping[str, object], areas: pd.DataFrame) -> SynthesisTable:
+    """The table of one library from its measured areas."""
+    own = areas.loc[areas["library"] == library["library"]]
+    table = fit(own)
+    names = [chip.name for chip in FITTED if chip.name in set(own.chip)]
+    return SynthesisTable(
+        **{str(key): value for key, value in library.items()},  # type: ignore[arg-type]
+        recipe=_RECIPE,
+        fitted=names,
+        area_um2=table,
+        held_out=held_out(table, own),
+    )
+
+
+def read() -> tuple[pd.DataFrame, list[dict[str, object]]]:
+    """The committed measurements: areas, and the libraries they are of."""
+    libraries = pd.read_csv(LIBRARIES)
+    return pd.read_csv(AREAS), [{str(key): value for key, value in row.items()} for row in libraries.to_dict("records")]
+
+
+def text_of(table: SynthesisTable) -> str:
+    """The table's file."""
+    return yaml.safe_dump(table.model_dump(), sort_keys=False, allow_unicode=True, width=120)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command: writes every library's table, and prints its errors."""
+    parser = argparse.ArgumentParser(prog="python -m synthesis.fit", description="Fits the committed measurements.")
+    parser.add_argument("--folder", type=Path, default=TABLES, help="where the tables are written")
+    given = parser.parse_args(arguments)
+    areas, libraries = read()
+    for library in libraries:
+        table = make_table(library, areas)
+        write_whole(given.folder / f"{table.library}.yaml", text_of(table).encode())
+        held = table.held_out
+        print(f"{table.library}: {len(table.fitted)} chips fitted; held out {held.chips}")
+        print(f"  mean error {held.mean_error:.1%}, worst {held.worst_error:.1%}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,160 @@
+"""Energy and area of hand-made counts in a technology of round numbers, computed anew here by other arithmetic."""
+
+import json
+from math import exp, log, sqrt
+
+import numpy as np
+import pytest
+
+from arch.errors import InputError
+from arch.events import Event
+from estimate.area import area
+from estimate.energy import energy
+from estimate.structure import structure
+from estimate.technology import Technology
+from tests.estimate.made import PAPER, STEPS, technology, work
+
+CYCLES = 2 * STEPS
+HARDWARE = structure(PAPER)
+BITS = sum(part.register_bits for part in HARDWARE.values())
+
+
+def joules(found, line: str) -> float:
+    return found.by_component()[line].central
+
+
+def test_multipliers(tmp_path):
+    found = energy(work(), technology(tmp_path))
+    part = HARDWARE["multipliers"]
+    one = 72 * 1.0 + part.adder_bits * 0.01 + part.register_bits * 0.02 + part.select_bits * 0.001
+    assert joules(found, "multipliers") == pytest.approx(STEPS * one * 1e-12)
+
+
+def test_zero_products_cost_a_share(tmp_path):
+    made = technology(tmp_path)
+    full, half = energy(work(), made), energy(work().assuming(0.5), made)
+    saved = joules(full, "multipliers") - joules(half, "multipliers")
+    assert saved == pytest.approx(STEPS * 72 / 2 * (1 - 0.25) * 1.0 * 1e-12)
+    assert half.estimated and half.zeros_known and not full.zeros_known
+
+
+@pytest.mark.parametrize(
+    ("mode", "cells"), [("convolution", 1), ("depthwise", 8), ("pixelwise", 9), ("dense_input", 72)]
+)
+def test_accumulators_by_reduction(tmp_path, mode, cells):
+    part = HARDWARE["accumulators"]
+    share = cells / 72
+    one = cells * 48 * 0.02 + share * (part.adder_bits * 0.01 + part.select_bits * 0.001)
+    assert joules(energy(work(mode), technology(tmp_path)), "accumulators") == pytest.approx(STEPS * one * 1e-12)
+
+
+def test_memories(tmp_path):
+    counts = {"FEATURE_READS": 7, "FEATURE_WRITES": 5, "WEIGHT_READS": 3, "INSTRUCTIONS": 2}
+    found = energy(work("convolution", **counts), technology(tmp_path))
+    assert joules(found, "feature memory") == pytest.approx((7 * 10 + 5 * 20) * 1e-12)
+    assert joules(found, "weight memory") == pytest.approx(3 * 10 * 1e-12)
+    assert joules(found, "gradient memory") == 0
+    assert joules(found, "program memory") == pytest.approx(2 * 50 * 1e-12)
+
+
+def test_clock_and_leakage(tmp_path):
+    found = energy(work(), technology(tmp_path), clock_ns=10)
+    assert joules(found, "register clock") == pytest.approx(CYCLES * BITS * 0.004e-12)
+    assert joules(found, "clock tree") == pytest.approx(CYCLES * BITS * 0.002e-12)
+    macros = 12 + 12 + 36
+    watts = (macros * 0.001 + 3 * 0.01) * 1e-3
+    assert joules(found, "memory leakage") == pytest.approx(watts * CYCLES * 10e-9)
+    weights = {"multipliers": 10, "adder_bits": 1, "register_bits": 1, "select_bits": 0.1}
+    nano = sum(getattr(part, name) * leak for part in HARDWARE.values() for name, leak in weights.items())
+    assert joules(found, "logic leakage") == pytest.approx(nano * 1e-9 * CYCLES * 10e-9)
+
+
+def test_memory_off_the_chip_is_apart(tmp_path):
+    made = technology(tmp_path)
+    found = energy(work(EXTERNAL_READS=4), made)
+    assert found.external.central == pytest.approx(4 * 128 * 2e-12)
+    assert found.external.high == pytest.approx(4 * 128 * 4e-12)
+    assert joules(found, "dma") > 0
+
+
+def test_area(tmp_path):
+    found = area(PAPER, technology(tmp_path))
+    part = HARDWARE["accumulators"]
+    micro = part.adder_bits * 10 + part.register_bits * 10 + part.select_bits * 1
+    assert found.tree["logic"]["accumulators"].central == pytest.approx(micro / 0.5 / 1e6)
+    assert found.parts["memories"].central == pytest.approx(60 * 0.1 + 3 * 0.5)
+    parts = sum(item.central for part in found.tree.values() for item in part.values())
+    assert found.total.central == pytest.approx(parts)
+
+
+def test_sums_and_units(tmp_path):
+    made = technology(tmp_path)
+    found = energy(work(FEATURE_READS=7), made, clock_ns=4)
+    for parts in (found.by_component(), found.by_layer(), found.by_phase(), found.by_row()):
+        assert sum(item.central for item in parts.values()) == pytest.approx(found.total.central)
+    assert found.table()["central_J"].to_numpy().sum() == pytest.approx(found.total.central)
+    assert found.power.central == pytest.approx(found.total.central / (CYCLES * 4e-9))
+    assert json.loads(found.to_json())["total_J"]["central"] == pytest.approx(found.total.central, rel=1e-3)
+    table = area(PAPER, made).table()
+    assert table["central_mm2"].to_numpy().sum() == pytest.approx(area(PAPER, made).total.central)
+
+
+def test_supply_and_clock(tmp_path):
+    made = technology(tmp_path)
+    base, high, slow = energy(work(), made), energy(work(), made, voltage=1.2), energy(work(), made, clock_ns=38.7)
+    for line in ("multipliers", "register clock"):
+        assert joules(high, line) == pytest.approx(1.44 * joules(base, line))
+        assert joules(slow, line) == pytest.approx(joules(base, line))
+    assert joules(high, "logic leakage") == pytest.approx(1.728 * joules(base, "logic leakage"))
+    assert joules(slow, "memory leakage") == pytest.approx(10 * joules(base, "memory leakage"))
+    assert slow.power.central < base.power.central < high.power.central
+
+
+def test_without_doubt_there_is_no_bar(tmp_path):
+    found = energy(work(), technology(tmp_path))
+    assert found.total.low == pytest.approx(found.total.central) == pytest.approx(found.total.high)
+
+
+def test_doubts_add_as_independent(tmp_path):
+    """All energy but leakage doubles with either; leakage is made nothing."""
+    two = {"low": 1.0, "central": 1.0, "high": 2.0}
+    nothing = {"low": 0, "central": 0, "high": 0}
+    memory = [{"macros": "memory.csv", "voltage": 1.0, "leakage": nothing}]
+    table = [{"table": "logic.yaml", "energy": two}]
+    made = technology(tmp_path, logic=table, logic_leakage=nothing, memory=memory, voltage={**two, "high": sqrt(2)})
+    found = energy(work(), made)
+    assert found.total.high / found.total.central == pytest.approx(exp(sqrt(2 * log(2) ** 2)))
+    assert found.total.low == pytest.approx(found.total.central)
+    assert found.doubts["voltage"] == pytest.approx((1, 2)) and found.doubts["logic_scale"] == pytest.approx((1, 2))
+    assert "voltage" not in energy(work(), made, voltage=1.0).doubts
+
+
+@pytest.mark.parametrize("event", [event for event in Event if event.name not in ("SATURATIONS", "LOST_UPDATES")])
+def test_more_of_an_event_never_takes_less(tmp_path, event):
+    made = technology(tmp_path)
+    more = energy(work("convolution", **{event.name: 5000}), made)
+    base = energy(work(), made)
+    assert more.total.central + more.external.central >= base.total.central
+
+
+@pytest.mark.parametrize("name", ["45nm", "65nm", "ihp130", "sky130", "osu180"])
+def test_larger_chips_are_larger_in_every_technology(name):
+    made = Technology.load(name)
+    base = area(PAPER, made)
+    for fields in ({"accumulator_banks": 16}, {"kernel_registers": 16}, {"accumulator_bits": 40}):
+        other = area(PAPER.replace(**fields), made).total.central
+        assert (other > base.total.central) == ("accumulator_bits" not in fields)
+    assert base.total.low < base.total.central < base.total.high < 3 * base.total.low
+
+
+def test_newer_nodes_are_smaller_and_take_less():
+    names = ("osu180", "ihp130", "65nm", "45nm")
+    sizes = [area(PAPER, Technology.load(name)).total.central for name in names]
+    takes = [energy(work(FEATURE_READS=STEPS), Technology.load(name)).total.central for name in names]
+    assert sizes == sorted(sizes, reverse=True) and takes == sorted(takes, reverse=True)
+
+
+@pytest.mark.parametrize(("clock", "volts", "named"), [(0, None, "clock"), (np.inf, None, "clock"), (1, 9, "voltage")])
+def test_refusals(tmp_path, clock, volts, named):
+    with pytest.raises(InputError, match=named):
+        energy(work(), technology(tmp_path), clock, volts)

@@ -1,0 +1,26 @@
+"""The examples in docstrings do what they say."""
+
+import doctest
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for room in ("explore", "tinycl")
+    for path in sorted((ROOT / room).rglob("*.py"))
+    if ">>>" in path.read_text()
+]
+
+
+def test_there_are_examples():
+    assert {"tinycl.compiled", "tinycl.device", "tinycl.simulated"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples(module):
+    result = doctest.testmod(import_module(module), optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    assert result.attempted
+    assert not result.failed
