@@ -44,16 +44,25 @@ def problems(instruction: Instruction, chip: Chip) -> Iterator[str]:
     """Everything that keeps the instruction from being executed on `chip`, a phrase each."""
     if (instruction.wait | instruction.signal) not in range(1 << len(ENGINES)):
         yield "wait and signal must name engines of this version: array (1), vector (2), dma (4)"
-    yield from _body_problems(instruction, chip)
+    if not _fits(instruction, chip):
+        yield from _body_problems(instruction, chip)
 
 
 @by_body
-def _body_problems(instruction: Instruction, chip: Chip) -> tuple[str, ...]:
+def _fits(instruction: Instruction, chip: Chip) -> bool:
+    """Whether nothing but the tokens can be wrong."""
+    return next(_body_problems(instruction, chip), None) is None
+
+
+def _body_problems(instruction: Instruction, chip: Chip) -> Iterator[str]:
     """What is wrong whatever the tokens are."""
     if instruction.opcode not in EXECUTED:
-        return ("not executed by this version",)
-    unfit = tuple(_field_problems(instruction, chip))
-    return unfit or tuple(_rule_problems(instruction, chip))
+        yield "not executed by this version"
+        return
+    unfit = list(_field_problems(instruction, chip))
+    yield from unfit
+    if not unfit:
+        yield from _rule_problems(instruction, chip)
 
 
 def _rule_problems(instruction: Instruction, chip: Chip) -> Iterator[str]:
