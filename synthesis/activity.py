@@ -7,13 +7,18 @@ no glitches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from arch.chip import Chip
-from synthesis.blocks import MULTIPLIER, Block, blocks_of
+from arch.errors import InputError
+from rtl.verilog import NetlistError
+from synthesis.blocks import MULTIPLIER, TOP, Block, blocks_of
 from synthesis.liberty import Library
 from synthesis.mapping import Recipe, mapped_netlist
 from synthesis.netlist import Cell, Net, Netlist, Waves
@@ -42,25 +47,39 @@ class Active:
 
 
 class ActivityError(ValueError):
-    """The netlist does not do what the RTL did, or the recording lacks a signal."""
+    """The netlist does not do what the RTL did."""
 
 
-def activity(chip: Chip, library: Library, recipe: Recipe, recording: Recording) -> dict[str, Active]:
-    """The energy of each component of `chip`. Raises `ActivityError` where netlist and RTL differ."""
+class RecodedError(ActivityError):
+    """Flip-flops of a block hold what no signal of the RTL is: Yosys has coded a state machine anew."""
+
+
+def activity(
+    chip: Chip, library: Library, recipe: Recipe, recording: Recording
+) -> tuple[dict[str, Active], dict[str, str]]:
+    """The energy of each component of `chip`, and the blocks that cannot be followed, with the reason.
+
+    Raises `ActivityError` where netlist and RTL differ.
+    """
     found: dict[str, Active] = {}
+    left_out: dict[str, str] = {}
     blocks = {block.name: block for block in blocks_of(chip)}
     multiplier = blocks.pop(MULTIPLIER)
     product = Netlist.read(mapped_netlist(multiplier, library, recipe), multiplier.top, library)
     for block in blocks.values():
         netlist = Netlist.read(mapped_netlist(block, library, recipe), block.top, library)
         for scope in _scopes(block, recording):
-            waves = _waves(netlist, block, scope, recording)
+            try:
+                waves = _waves(netlist, block, scope, recording)
+            except RecodedError as error:
+                left_out[block.name] = str(error)
+                continue
             flops = _check(netlist, waves, scope)
             parts = [_active(energy(netlist, counted(waves), recording.cycles), flops)]
             parts += [_active(item, 0) for item in _products(netlist, waves, product, recording.cycles)]
             for part in parts:
                 found[block.component] = found.get(block.component, Active(0, 0, 0, 0)) + part
-    return found
+    return found, left_out
 
 
 def _active(item: Energy, flops: int) -> Active:
@@ -109,7 +128,9 @@ def _put_state(sources: Waves, netlist: Netlist, block: Block, prefix: str, reco
     for name, nets in netlist.names.items():
         full = prefix + block.original(name)
         if wanted.intersection(nets) and full in recording:
-            _put(sources, nets, recording.bits(full))
+            bits = recording.bits(full)
+            if bits.shape[1] >= len(nets):  # high bits that nothing reads are gone
+                _put(sources, nets, bits)
     for cell in netlist.flops:
         direct = cell.pins.get("Q", ())
         inverted = cell.pins.get("Q_N") or cell.pins.get("QN") or ()
@@ -119,7 +140,7 @@ def _put_state(sources: Waves, netlist: Netlist, block: Block, prefix: str, reco
     missing = [net for net in wanted if net not in sources]
     if missing:
         names = sorted(name for name, nets in netlist.names.items() if set(missing).intersection(nets))
-        raise ActivityError(f"the recording of {prefix or 'the top'} lacks {len(missing)} bits of {names[:8]}")
+        raise RecodedError(f"the recording of {prefix or 'the top'} lacks {len(missing)} bits of {names[:8]}")
 
 
 def _put_box(sources: Waves, cell: Cell, block: Block, prefix: str, recording: Recording) -> None:
@@ -173,3 +194,32 @@ def _check(netlist: Netlist, waves: Waves, scope: str) -> int:
         if len(wrong):
             raise ActivityError(f"{scope or 'the top'}: a flip-flop takes another value than the RTL, cycle {wrong[0]}")
     return len(netlist.flops)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 2 if something given is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m synthesis.activity", description="Energy of a recorded run.")
+    parser.add_argument("liberty", type=Path, help="a liberty file, plain or gzip'ed")
+    parser.add_argument("recording", type=Path, help="a VCD file that `testbenches.native.run_native` has written")
+    parser.add_argument("--chip", required=True, help="the chip that ran: a shipped one or a YAML file")
+    given = parser.parse_args(arguments)
+    try:
+        if not given.recording.is_file():
+            raise InputError(f"{given.recording}: no such file; `run_native(..., trace=FILE)` writes one")
+        library, recording = Library.load(given.liberty), Recording(given.recording, TOP, "trace__running")
+        found, left_out = activity(Chip.load(given.chip), library, Recipe(), recording)
+    except (InputError, NetlistError, ActivityError) as error:
+        print(f"synthesis: {error}", file=sys.stderr)
+        return 2
+    for name, item in found.items():
+        print(f"{name:14} switching {item.switching * 1e9:9.3f} nJ  clock pins {item.clock * 1e9:9.3f} nJ")
+    whole = sum(found.values(), Active(0, 0, 0, 0))
+    print(f"{recording.cycles} cycles: switching {whole.switching * 1e9:.1f} nJ, clock pins {whole.clock * 1e9:.1f} nJ")
+    print(f"leakage {whole.leakage_w * 1e6:.2f} uW; {whole.flops} flip-flops equal the RTL's in every cycle")
+    for name, reason in left_out.items():
+        print(f"left out: {name}: {reason}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
