@@ -42,7 +42,11 @@ class Active:
 
 
 class ActivityError(ValueError):
-    """The netlist does not do what the RTL did, or the recording lacks a signal."""
+    """The netlist does not do what the RTL did."""
+
+
+class RecodedError(ActivityError):
+    """Flip-flops of a block hold what no signal of the RTL is: Yosys has coded a state machine anew."""
 
 
 def activity(chip: Chip, library: Library, recipe: Recipe, recording: Recording) -> dict[str, Active]:
@@ -109,7 +113,9 @@ def _put_state(sources: Waves, netlist: Netlist, block: Block, prefix: str, reco
     for name, nets in netlist.names.items():
         full = prefix + block.original(name)
         if wanted.intersection(nets) and full in recording:
-            _put(sources, nets, recording.bits(full))
+            bits = recording.bits(full)
+            if bits.shape[1] >= len(nets):  # high bits that nothing reads are gone
+                _put(sources, nets, bits)
     for cell in netlist.flops:
         direct = cell.pins.get("Q", ())
         inverted = cell.pins.get("Q_N") or cell.pins.get("QN") or ()
@@ -119,7 +125,7 @@ def _put_state(sources: Waves, netlist: Netlist, block: Block, prefix: str, reco
     missing = [net for net in wanted if net not in sources]
     if missing:
         names = sorted(name for name, nets in netlist.names.items() if set(missing).intersection(nets))
-        raise ActivityError(f"the recording of {prefix or 'the top'} lacks {len(missing)} bits of {names[:8]}")
+        raise RecodedError(f"the recording of {prefix or 'the top'} lacks {len(missing)} bits of {names[:8]}")
 
 
 def _put_box(sources: Waves, cell: Cell, block: Block, prefix: str, recording: Recording) -> None:

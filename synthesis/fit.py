@@ -7,6 +7,7 @@ weighted by 1 / area so that relative errors count. Needs no library: the measur
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import yaml
 from sklearn.linear_model import LinearRegression
 
 from arch.chip import Chip
+from arch.errors import InputError
 from arch.files import write_whole
 from estimate.logic import TABLES, AreaUnits, Held, SynthesisTable, features
 from estimate.structure import structure
@@ -28,6 +30,8 @@ LIBRARIES = TABLES / "libraries.csv"
 """What a table says of its library: name, node, volts, µm² of a NAND of two inputs, source."""
 _RECIPE = f"synth -flatten -booth; dfflibmap; abc -D {PERIOD_PS} ps; memories are black boxes"
 _DIGITS = 5
+LEAST = 12
+"""Chips that a table is fitted to at least."""
 
 
 def fit(areas: pd.DataFrame) -> dict[str, AreaUnits]:
@@ -46,6 +50,10 @@ def held_out(table: Mapping[str, AreaUnits], areas: pd.DataFrame) -> Held:
             units = structure(chip)
             predicted = sum(table[name].area(units[name], chip.word_bits) for name in units)
             errors[chip.name] = round(float(predicted / measured - 1), 4)
+    if not errors:
+        raise InputError(
+            "no chip held out from the fit is measured; `python -m synthesis.campaign LIBERTY tiny` measures one"
+        )
     sizes = [abs(error) for error in errors.values()]
     return Held(chips=errors, mean_error=round(float(np.mean(sizes)), 4), worst_error=max(sizes))
 
@@ -73,8 +81,13 @@ def _non_negative(inputs: np.ndarray) -> np.ndarray:
 def make_table(library: Mapping[str, object], areas: pd.DataFrame) -> SynthesisTable:
     """The table of one library from its measured areas."""
     own = areas.loc[areas["library"] == library["library"]]
+    names = [chip.name for chip in FITTED if chip.name in set(own["chip"])]
+    if len(names) < LEAST:
+        raise InputError(
+            f"{library['library']}: {len(names)} chips are measured, at least {LEAST} are wanted; "
+            "measure more with `python -m synthesis.campaign LIBERTY`"
+        )
     table = fit(own)
-    names = [chip.name for chip in FITTED if chip.name in set(own.chip)]
     return SynthesisTable(
         **{str(key): value for key, value in library.items()},  # type: ignore[arg-type]
         recipe=_RECIPE,
@@ -101,13 +114,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=TABLES, help="where the tables are written")
     given = parser.parse_args(arguments)
     areas, libraries = read()
+    refused = 0
     for library in libraries:
-        table = make_table(library, areas)
+        try:
+            table = make_table(library, areas)
+        except InputError as error:
+            print(f"synthesis: {error}", file=sys.stderr)
+            refused = 2
+            continue
         write_whole(given.folder / f"{table.library}.yaml", text_of(table).encode())
         held = table.held_out
         print(f"{table.library}: {len(table.fitted)} chips fitted; held out {held.chips}")
         print(f"  mean error {held.mean_error:.1%}, worst {held.worst_error:.1%}")
-    return 0
+    return refused
 
 
 if __name__ == "__main__":

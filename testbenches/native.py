@@ -74,7 +74,9 @@ def run_native(
     `stalls`: the seed of random stalls of the external memory's bus, which change cycles and nothing else; 0 for none.
     `trace`: a file that every signal is written to in every cycle, SAIF if it ends so, else VCD.
     """
-    flags = () if trace is None else ("--trace-saif" if trace.suffix == ".saif" else "--trace",)
+    flags: tuple[str, ...] = ()
+    if trace is not None:
+        flags = ("--trace-saif" if trace.suffix == ".saif" else "--trace", "--trace-underscore")
     executable = build_native(program.chip, *flags)
     addresses = image_addresses(program.chip)
     with tempfile.TemporaryDirectory() as folder:
