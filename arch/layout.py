@@ -43,8 +43,8 @@ class Kind(StrEnum):
     ROWS = "rows"  # [R, T, L]: whole rows
 
 
-LARGEST = 1 << 24
-"""What no base, pitch or extent exceeds."""
+LARGEST = 1 << 26
+"""What no base, pitch or extent exceeds: words of 8 lanes in the largest external memory that an image holds."""
 _Small = Annotated[int, Field(ge=1, le=1 << 10)]
 _Pad = Annotated[int, Field(ge=0, le=1 << 10)]
 _RANKS = {
@@ -65,7 +65,8 @@ class KernelRows(BaseModel):
     """How the kernels of a convolution are cut into rows.
 
     A row holds the taps of `chunk` kernel rows, tap (y mod chunk) * Kw + x, of one group of lanes; or, for 1 x 1
-    kernels, those of `depth` neighbouring groups of lanes, tap = group mod depth. `groups` is the convolution's.
+    kernels, those of `depth` neighbouring groups of lanes, tap = group mod depth. A kernel of more columns than
+    `columns` has several rows for each kernel row (`chunk` is 1), tap x mod columns. `groups` is the convolution's.
     If `rotated`, tap t is where T - 1 - t would be. `merged` groups of the tensor, next to each other, lie as one of
     `groups` with zeros where they do not meet.
     """
@@ -74,9 +75,18 @@ class KernelRows(BaseModel):
 
     depth: int = Field(default=1, ge=1, le=49)
     chunk: int = Field(default=1 << 10, ge=1, le=1 << 10)
+    columns: int = Field(default=1 << 10, ge=1, le=1 << 10)
     groups: int = Field(default=1, ge=1, le=1 << 16)
     rotated: bool = False
     merged: int = Field(default=1, ge=1, le=1 << 16)
+
+    def across(self, width: int) -> int:
+        """Parts of a kernel row of `width` columns."""
+        return -(-width // self.columns)
+
+    def parts(self, height: int, width: int) -> int:
+        """Rows that a kernel of `height` x `width` takes for each group of lanes."""
+        return -(-height // self.chunk) * self.across(width)
 
 
 class Patches(BaseModel):
@@ -226,10 +236,10 @@ class Region(BaseModel):
         """Row, tap and lane of a convolution's weights."""
         outputs, inputs, height, width = self.shape
         cut, lanes = self.kernels, chip.lanes
-        chunks = -(-height // cut.chunk)
-        tap = y % cut.chunk * width + x
+        chunks, place = cut.parts(height, width), y // cut.chunk * cut.across(width) + x // cut.columns
+        tap = y % cut.chunk * width + x % cut.columns
         if self.kind == Kind.LANES:
-            return o // lanes * chunks + y // cut.chunk, tap, o % lanes
+            return o // lanes * chunks + place, tap, o % lanes
         per_group = outputs // cut.groups
         part, o = o // per_group, o % per_group
         i, inputs = o // (per_group // cut.merged) * inputs + i, inputs * cut.merged
@@ -238,7 +248,7 @@ class Region(BaseModel):
         inner = chip.words(inputs) // cut.depth
         tap = tap + i // lanes % cut.depth if self.kind == Kind.FILTERS else tap
         group = (part * chip.words(per_group) + o // lanes) * inner + i // lanes // cut.depth
-        return (group * chunks + y // cut.chunk) * held + j % lanes, tap, lane % lanes
+        return (group * chunks + place) * held + j % lanes, tap, lane % lanes
 
 
 def rows_of(kind: Kind, shape: tuple[int, ...], chip: Chip, cut: KernelRows | None = None) -> int:
@@ -253,7 +263,7 @@ def rows_of(kind: Kind, shape: tuple[int, ...], chip: Chip, cut: KernelRows | No
     if kind not in (Kind.FILTERS, Kind.CHANNELS, Kind.LANES):
         raise ValueError(f"a {kind.value} does not lie in the weight memory")
     cut = cut or KernelRows()
-    chunks = -(-shape[2] // cut.chunk)
+    chunks = cut.parts(shape[2], shape[3])
     if kind == Kind.LANES:
         return chip.words(shape[0]) * chunks
     per_group, inputs = shape[0] // cut.groups, shape[1] * cut.merged

@@ -260,7 +260,7 @@ def _row_emission_problems(compute: Compute, chip: Chip) -> Iterator[str]:
         if compute.base == Base.ROW and last != compute.target_row:
             yield "target_row must be where the last iteration's rows begin, which are the base"
         written = written_rows(compute, chip)
-        if any(read != written[0] and overlap([read], written) for read in read_rows(compute, chip)):
+        if any(read not in written and overlap([read], written) for read in read_rows(compute, chip)):
             yield "target_row must begin where rows are read from, or its rows must be others"
 
 

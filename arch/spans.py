@@ -84,7 +84,7 @@ def emitted_extents(compute: Compute) -> tuple[int, int]:
 
 
 def read_rows(compute: Compute, chip: Chip) -> list[range]:
-    """Weight rows that are read."""
+    """Weight rows that are read, in as few spans as is easy to say."""
     row, count = compute.row, compute.iterations
     if compute.emission == Emission.ROW:
         places = positions(compute, chip)
@@ -92,12 +92,11 @@ def read_rows(compute: Compute, chip: Chip) -> list[range]:
         return [range(start, start + places) for start in starts]
     if streams_rows(compute):
         return [range(row, row + count * positions(compute, chip))]
+    neighbours = compute.row_inner == count and compute.row_outer == compute.inner * count
+    if compute.reload and (neighbours or compute.outer * compute.inner == 1):
+        return [range(row, row + compute.outer * compute.inner * count)]
     if compute.reload or (writes_rows(compute) and not compute.hold):
-        return [
-            range(first, first + count)
-            for o in range(compute.outer)
-            for first in (row + o * compute.row_outer + i * compute.row_inner for i in range(compute.inner))
-        ]
+        return _group_rows(compute)
     return []
 
 
@@ -109,6 +108,10 @@ def written_rows(compute: Compute, chip: Chip) -> list[range]:
         return [range(compute.target_row, compute.target_row + positions(compute, chip))]
     if compute.emission == Emission.STEP:
         return [range(compute.row, compute.row + compute.iterations * positions(compute, chip))]
+    return _group_rows(compute)
+
+
+def _group_rows(compute: Compute) -> list[range]:
     return [
         range(first, first + compute.iterations)
         for o in range(compute.outer)

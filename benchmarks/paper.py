@@ -22,16 +22,20 @@ def main() -> None:
     build = compile_reference(Chip.load("paper"))
     one_port = train_report(compile_reference(Chip.load("paper-one-port"))).cycles
     assert build.program
-    lines, found = compare(build.program, one_port)
-    print(f"logic and memory tables: technology {found.technology} (docs/estimation.md); {found.voltage:g} V central")
-    for line in lines:
+    found = compare(build.program, one_port)
+    item = found.energy
+    print(f"logic and memory tables: technology {item.technology} (docs/estimation.md); {item.voltage:g} V central")
+    for line in found.lines:
         print(told(line))
-    print("central energy of a step by component:")
-    for name, item in found.by_component().items():
-        if item.central > 0.001 * found.total.central:
-            print(f"  {name}: {item.described('J')}, {item.central / found.total.central:.1%}")
-    print("what each doubt alone would make of the total (times):")
-    for name, (low, high) in found.doubts.items():
+    lean = found.lean_energy
+    print(f"a lean chip: {found.lean_area.total.central:.3g} mm2, {lean.power.central:.3g} W, both in the ranges above")
+    print("central energy of a step, and area, by component:")
+    sizes = {name: size for part in found.area.tree.values() for name, size in part.items()}
+    for name, joules in item.by_component().items():
+        share = f"{joules.described('J')}, {joules.central / item.total.central:.1%}" if joules.central else "no energy"
+        print(f"  {name}: {share}" + (f"; {sizes[name].central:.3g} mm2" if name in sizes else ""))
+    print("what each doubt alone would make of the energy (times):")
+    for name, (low, high) in item.doubts.items():
         print(f"  {name.replace('_', ' ')}: {low:.2f} to {high:.2f}")
 
 

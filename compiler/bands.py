@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
+from arch.isa import Space
 from arch.layout import Store
 from compiler.band_steps import Band, BandSteps, Passing
 from compiler.chunks import Chunk, cut_weight, cuts
@@ -29,15 +30,20 @@ class Bands(WorkingSet):
     def __init__(self, tensors: Tensors, entry: Sequence[Operation], first: int, count: int = 1):
         super().__init__(tensors, entry, first, count)
         self._known: dict[int, list[dict[str, Band]]] = {}
+        self.one_layer = count > 1 and len({operation.layer for operation in self.operations}) == 1
+        """Whether all are parts of one layer, each of whose maps several may read."""
         self._words: dict[tuple[int, str], list[int]] = {}
 
     def possible(self, memory: Memory) -> bool:
-        """Whether bands exist, and all but the last map that is made are read by the next operation alone."""
+        """Whether bands exist, and all but the last map that is made are read by the next operation alone, or by parts
+        of the same layer."""
         if self.sums:
             return len(self.operations) == 1
         if not all(can_band(operation) for operation in self.operations):
             return False
         first = self.last + 1 - len(self.operations)
+        if self.one_layer:
+            return all(memory.uses[name][-1] <= self.last for name in self.inner)
         return all(
             memory.uses[name] == [first + k, first + k + 1] and name in self.operations[k + 1].inputs
             for k, name in enumerate(self.inner)
@@ -133,19 +139,36 @@ class Bands(WorkingSet):
             for buffer in names[passing.weight]:
                 most = max(chunk.stop - chunk.start for chunk in passing.chunks)
                 memory.place(buffer, Store.WEIGHT, most, {*self.locked, *names[passing.weight]})
+        holders = self._holders(places) if self.one_layer else {}
         for name in counts:
+            if holders.get(name, name) != name:
+                names[name] = names[holders[name]]
+                continue
+            members = [name, *(other for other, holder in holders.items() if holder == name)]
+            words = max(max(self._band_words(rows, member)) for member in members)
             for buffer in names[name]:
-                memory.place(buffer, STORES[places[name]], max(self._band_words(rows, name)), locked)
+                memory.place(buffer, STORES[places[name]], words, locked)
         for name in sorted(streamed, key=lambda name: name == self.output):
             memory.home(name, STORES[places[name]])
             memory.cost += sum(self._band_words(rows, name))
         memory.steps.append(BandSteps(self, memory.copy(), places, streamed, passing, self._needed(rows), names))
         if self.output in streamed:
             memory.valid.add(self.output)
-        for some in names.values():
-            for buffer in some:
-                memory.give(buffer)
+        for buffer in dict.fromkeys(buffer for some in names.values() for buffer in some):
+            memory.give(buffer)
         memory.cost += self._repeated(self._needed(rows))
+
+    def _holders(self, places: Places) -> dict[str, str]:
+        """For each inner map the one whose buffer it takes over when nothing reads that one any more."""
+        last = {name: k for k, operation in enumerate(self.operations) for name in operation.reads}
+        holders: dict[str, str] = {}
+        free: dict[Space, list[str]] = {space: [] for space in Space}
+        for k, name in enumerate(self.inner):
+            for other in self.inner[:k]:
+                if last[other] == k - 1:
+                    free[places[other]].append(holders[other])
+            holders[name] = free[places[name]].pop() if free[places[name]] else name
+        return holders
 
     def _cut(self, operation: Operation) -> str:
         return self.banded if self.sums else operation.output

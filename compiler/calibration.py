@@ -36,7 +36,7 @@ def observe(graph: Graph, calibration: Calibration) -> dict[str, float]:
     Raises `NetworkError` on samples or labels that do not fit the graph, and on values that overflow float64.
     """
     largest = dict.fromkeys(graph.tensors, LEAST)
-    for values in _runs(graph, calibration):
+    for values in runs(graph, calibration):
         for name, value in values.items():
             largest[name] = max(largest[name], float(np.abs(value).max()))
     return largest
@@ -48,7 +48,7 @@ def saturation(graph: Graph, calibration: Calibration, limits: dict[str, float])
     `limits` are magnitudes, for the tensors of interest; it raises what `observe` does.
     """
     beyond, seen = dict.fromkeys(limits, 0), dict.fromkeys(limits, 0)
-    for values in _runs(graph, calibration):
+    for values in runs(graph, calibration):
         for name in limits.keys() & values.keys():
             beyond[name] += int(np.count_nonzero(np.abs(values[name]) > limits[name]))
             seen[name] += values[name].size
@@ -80,7 +80,7 @@ def _labels(graph: Graph, calibration: Calibration, count: int) -> np.ndarray:
     return labels
 
 
-def _runs(graph: Graph, calibration: Calibration) -> Iterator[dict[str, np.ndarray]]:
+def runs(graph: Graph, calibration: Calibration) -> Iterator[dict[str, np.ndarray]]:
     """All rows before the first step; then after each step the tensors it made, and in training the rows."""
     samples = real_numbers(calibration.samples, "calibration samples")
     shape = graph.given_shape(INPUT)

@@ -259,5 +259,5 @@ _RULES = {
     Operator.GLOBAL_AVERAGE_POOL: _Backward.global_average_pool,
     Operator.MAX_POOL: _Backward.max_pool,
     Operator.AVERAGE_POOL: _Backward.refuse,
-    Operator.LRN: _Backward.refuse,
+    **dict.fromkeys((Operator.LRN, Operator.NEIGHBOUR_SUM, Operator.PRODUCT), _Backward.refuse),
 }

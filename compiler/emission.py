@@ -9,25 +9,14 @@ from compiler import emission_backward as backward
 from compiler import emission_conv as forward
 from compiler import emission_dense as dense
 from compiler import emission_maps as maps
+from compiler import emission_products as products
 from compiler.emitter import Emitter
 from compiler.graph import Operation, Operator
-from compiler.nodes import NetworkError
 
 
 def emit(operation: Operation, on: Emitter) -> list[Instruction]:
-    """The instructions that make the views' part of an operation's output, in order, without tokens.
-
-    The operation has passed `check_executed`.
-    """
+    """The instructions that make the views' part of an operation's output, in order, without tokens."""
     return list(_EMIT[operation.operator](operation, on))
-
-
-def check_executed(operations: list[Operation]) -> None:
-    """Raises `NetworkError` naming every layer that the array has no way for."""
-    unknown = [item for item in operations if item.operator not in _EMIT]
-    if unknown:
-        layers = ", ".join(dict.fromkeys(f"{item.layer} ({item.operator.value})" for item in unknown))
-        raise NetworkError(f"{layers}: not executed by this version; leave out or replace")
 
 
 def engine_of(operation: Operation) -> Engine:
@@ -49,6 +38,8 @@ _EMIT: dict[Operator, Callable[[Operation, Emitter], Iterator[Instruction]]] = {
     Operator.GLOBAL_AVERAGE_POOL: maps.global_average_pool,
     Operator.AVERAGE_POOL: maps.average_pool,
     Operator.BROADCAST: maps.broadcast,
+    Operator.NEIGHBOUR_SUM: products.neighbour_sum,
+    Operator.PRODUCT: products.product,
     Operator.MAX_POOL: maps.max_pool,
     Operator.MAX_POOL_INDEX: maps.max_pool,
     Operator.MAX_POOL_GRADIENT: maps.max_pool_gradient,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from arch.isa import Compute, Instruction, Traversal, mode_fields
 from arch.layout import Kind
@@ -64,6 +64,13 @@ def on_scatter(operation: Operation, on: Emitter) -> bool:
     return operation.weight in on.kernels.scattering and operation.operator == Operator.CONV
 
 
+class Piece(NamedTuple):
+    """Rows and columns of a kernel that one instruction takes."""
+
+    rows: range
+    columns: range
+
+
 class _Forward:
     def __init__(self, operation: Operation, on: Emitter, layout: Rows, part: int):
         self.operation, self.on, self.layout = operation, on, layout
@@ -74,9 +81,9 @@ class _Forward:
         self.planes = 1 if self.by_lane else on.chip.words(layout.inputs)
         self.first_plane = part * self.planes
         self.inner = self.planes // layout.cut.depth
-        self.chunk = min(layout.cut.chunk, shape[2])
-        self.chunks = -(-shape[2] // self.chunk)
-        self.pieces = list(_pieces(operation, shape[2], self.chunk))
+        self.chunk, self.columns = min(layout.cut.chunk, shape[2]), min(layout.cut.columns, shape[3])
+        self.chunks = layout.cut.parts(shape[2], shape[3])
+        self.pieces = list(_pieces(operation, self.chunk, self.columns))
         held = shape[0] // layout.cut.groups if layout.kind == Kind.FILTERS else layout.inputs
         self.iterations = 1 if self.by_lane else min(on.chip.lanes, held)
         fraction = on.fractions[operation.inputs[0]] + on.fractions[operation.weight]
@@ -148,7 +155,7 @@ class _Forward:
 
     def _tiles(self) -> Iterator[Tile]:
         partial = self.inner * len(self.pieces) > 1
-        steps = self.inner * self.iterations * self.layout.cut.depth * self.operation.kernel[1] * self.chunk
+        steps = self.inner * self.iterations * self.layout.cut.depth * self.columns * self.chunk
         for tile in rows_alone(self.operation, walks.whole(self.y)):
             if self.choice.tile:
                 yield from walks.given_tiles(
@@ -161,14 +168,16 @@ class _Forward:
             else:
                 yield from walks.block_tiles(tile, self.on.chip, steps)
 
-    def _compute(self, tile: Tile, group: int, count: int, piece: range, **partial: int) -> Compute:
+    def _compute(self, tile: Tile, group: int, count: int, piece: Piece, **partial: int) -> Compute:
         operation, on = self.operation, self.on
         rows = self.chunks * self.iterations
+        place = piece.rows.start // self.chunk * self.layout.cut.across(operation.kernel[1])
+        place += piece.columns.start // self.columns
         fields: dict[str, Any] = {
             "iterations": self.iterations,
             "outer": count,
             "inner": self.inner,
-            "row": on.start(operation.weight, group) + piece.start // self.chunk * self.iterations,
+            "row": on.start(operation.weight, group) + place * self.iterations,
             "row_outer": self.inner * rows,
             "row_inner": rows,
             "reload": 1,
@@ -191,21 +200,20 @@ class _Forward:
             **walks.source(self.x, tile.top - pads[0], tile.left - pads[1], plane),
         }
 
-    def _pixels(self, tile: Tile, plane: int, piece: range) -> dict[str, Any]:
+    def _pixels(self, tile: Tile, plane: int, piece: Piece) -> dict[str, Any]:
         operation, depth = self.operation, self.layout.cut.depth
-        columns = operation.kernel[1]
-        top = tile.top * operation.stride[0] - operation.pads[0] + piece.start * operation.dilation[0]
-        left = tile.left * operation.stride[1] - operation.pads[1]
+        top = tile.top * operation.stride[0] - operation.pads[0] + piece.rows.start * operation.dilation[0]
+        left = tile.left * operation.stride[1] - operation.pads[1] + piece.columns.start * operation.dilation[1]
         return {
             **mode_fields(_PIXELS[self.layout.kind]),
             "traversal": Traversal.PIXELS,
             "step": operation.stride[1],
-            "dilation": operation.dilation[1 if len(piece) == 1 else 0],
-            "kernel_height": len(piece),
-            "kernel_width": depth if depth > 1 else columns,
+            "dilation": operation.dilation[1 if len(piece.rows) == 1 else 0],
+            "kernel_height": len(piece.rows),
+            "kernel_width": depth if depth > 1 else len(piece.columns),
             "planes": int(depth > 1),
-            "tap": piece.start % self.chunk * columns,
-            "tap_row": columns,
+            "tap": piece.rows.start % self.chunk * self.columns,
+            "tap_row": self.columns,
             "tap_column": 1,
             "source_plane": self.x.plane if depth > 1 else 0,
             "source_group": self.x.plane * depth,
@@ -213,9 +221,11 @@ class _Forward:
         }
 
 
-def _pieces(operation: Operation, height: int, chunk: int) -> Iterator[range]:
-    """Kernel rows that one instruction takes: those that lie in a row; one by one if dilations differ."""
-    alike = operation.dilation[0] == operation.dilation[1] or operation.kernel[1] == 1
+def _pieces(operation: Operation, chunk: int, columns: int) -> Iterator[Piece]:
+    """What lies in a row, kernel rows one by one if dilations differ."""
+    height, width = operation.kernel
+    alike = operation.dilation[0] == operation.dilation[1] or width == 1
     step = chunk if alike else 1
-    for first in range(0, height, step):
-        yield range(first, min(first + step, height))
+    for top in range(0, height, step):
+        for left in range(0, width, columns):
+            yield Piece(range(top, min(top + step, height)), range(left, min(left + columns, width)))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from compiler.graph import Operation
+from compiler.graph import Normalisation, Operation
 
 Shape = tuple[int, ...]
 
@@ -109,12 +109,15 @@ def loss_gradient(logits: np.ndarray, label: np.ndarray) -> np.ndarray:
 def lrn(operation: Operation, x: np.ndarray) -> np.ndarray:
     """ONNX LRN: channels floor((size - 1) / 2) before to ceil((size - 1) / 2) after."""
     assert operation.normalisation
-    size = operation.normalisation.size
-    before = (size - 1) // 2
-    squares = np.pad(x * x, ((before, size - 1 - before), (0, 0), (0, 0)))
-    total = np.lib.stride_tricks.sliding_window_view(squares, size, axis=0).sum(axis=-1)
-    spread = operation.normalisation.bias + operation.normalisation.alpha / size * total
-    return x / spread**operation.normalisation.beta
+    norm = operation.normalisation
+    spread = norm.bias + norm.alpha / norm.size * neighbour_sum(norm, x * x)
+    return x / spread**norm.beta
+
+
+def neighbour_sum(norm: Normalisation, x: np.ndarray) -> np.ndarray:
+    """The sum over each channel and those around it."""
+    padded = np.pad(x, ((norm.before, norm.size - 1 - norm.before), (0, 0), (0, 0)))
+    return np.lib.stride_tricks.sliding_window_view(padded, norm.size, axis=0).sum(axis=-1)
 
 
 def _per_channel(values: np.ndarray, shape: Shape) -> np.ndarray:

@@ -197,8 +197,15 @@ class FloatTwin:
     def _lrn(self, operation: Operation, inputs: list[np.ndarray], _: Tensor) -> np.ndarray:
         return float_operators.lrn(operation, inputs[0])
 
+    def _neighbour_sum(self, operation: Operation, inputs: list[np.ndarray], _: Tensor) -> np.ndarray:
+        assert operation.normalisation
+        return self._factors(operation)[0] * float_operators.neighbour_sum(operation.normalisation, inputs[0])
 
-_BIASED = (Operator.CONV, Operator.GEMM, Operator.COMBINE)
+    def _product(self, _: Operation, inputs: list[np.ndarray], __: Tensor) -> np.ndarray:
+        return inputs[0] * inputs[1]
+
+
+_BIASED = (Operator.CONV, Operator.GEMM, Operator.COMBINE, Operator.NEIGHBOUR_SUM, Operator.PRODUCT)
 _COMPUTE: dict[Operator, Callable[[FloatTwin, Operation, list[np.ndarray], Tensor], np.ndarray]] = {
     Operator.CONV: FloatTwin._conv,
     Operator.CONV_INPUT_GRADIENT: FloatTwin._conv_input_gradient,
@@ -219,4 +226,6 @@ _COMPUTE: dict[Operator, Callable[[FloatTwin, Operation, list[np.ndarray], Tenso
     Operator.MAX_POOL_GRADIENT: FloatTwin._max_pool_gradient,
     Operator.LOSS_GRADIENT: FloatTwin._loss_gradient,
     Operator.LRN: FloatTwin._lrn,
+    Operator.NEIGHBOUR_SUM: FloatTwin._neighbour_sum,
+    Operator.PRODUCT: FloatTwin._product,
 }

@@ -3,10 +3,10 @@
 An operation's exact sum has t fraction bits; its result, of y, is the sum shifted right by t - y >= 0, and what is
 added to the sum before that (a bias, an old weight), of b, is shifted left by t - b, few enough for the accumulator:
 
-- a convolution, a matrix or a gradient: t = x + w, of input and weight, or input and gradient; plus k in an update with
-  the learning rate 2**-k;
-- a sum of scaled inputs (Combine, ChannelMap, GlobalAveragePool, Broadcast, Update): t = x_i + f_i for every input, f_i
-  being the fraction of its factor, as large as a word can hold for all of them;
+- a convolution, a matrix, a product or a gradient: t = x + w, of input and weight, or of two inputs; plus k in an
+  update with the learning rate 2**-k;
+- a sum of scaled inputs (Combine, ChannelMap, GlobalAveragePool, Broadcast, NeighbourSum, Update): t = x_i + f_i for
+  every input, f_i being the fraction of its factor, as large as a word can hold for all of them;
 - a pooling keeps its input's fraction; so does a ChannelMap that moves whole words.
 """
 
@@ -39,6 +39,7 @@ _SCALED = (
     Operator.GLOBAL_AVERAGE_POOL,
     Operator.AVERAGE_POOL,
     Operator.BROADCAST,
+    Operator.NEIGHBOUR_SUM,
     Operator.UPDATE,
 )
 
@@ -98,7 +99,7 @@ def described(fraction: dict[str, int], largest: dict[str, float], chip: Chip) -
 
 def sum_fraction(operation: Operation, fraction: dict[str, int], rate: int = 0) -> int:
     """Fraction bits of an operation's exact sum; `rate` is the k of the learning rate 2**-k, if it updates."""
-    if operation.operator in PARAMETER_GRADIENTS:
+    if operation.operator in PARAMETER_GRADIENTS or operation.operator == Operator.PRODUCT:
         return sum(fraction[name] for name in operation.inputs) + (rate if operation.update else 0)
     if operation.factors:
         return fraction[operation.inputs[0]] + fraction[operation.factors[0]]
@@ -152,14 +153,14 @@ class _Formats:
             self._fit_loss(operation)
         elif operation.operator in PARAMETER_GRADIENTS:
             self._fit_parameter_gradient(operation)
-        elif operation.operator in (Operator.MAX_POOL, Operator.LRN):
+        elif operation.operator == Operator.MAX_POOL:
             self._equal(operation.inputs[0], operation.output)
         elif operation.operator == Operator.MAX_POOL_GRADIENT:
             self.lower(operation.output, self.fraction[operation.inputs[0]])
         elif operation.operator in _SCALED:
             self._fit_scaled(operation)
         elif operation.operator != Operator.MAX_POOL_INDEX:
-            total = self.fraction[operation.inputs[0]] + self.fraction[operation.weight]
+            total = sum_fraction(operation, self.fraction)
             self._fit_below(operation.output, total, self.chip.accumulator_bits - 1, operation.inputs[0])
             if operation.bias:
                 self._fit_below(operation.bias, total, self.most_shift, operation.inputs[0])

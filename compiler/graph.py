@@ -25,7 +25,9 @@ What each operator computes, x and y being real numbers, before `relu`, then `ma
 | MaxPoolIndex | x → index | its place ky · Kw + kx in the window, the first in row-major order on ties |
 | MaxPoolGradient | dy, index → dx | dx[c, q] = Σ of dy[c, p] over the windows p whose index names q |
 | SoftmaxCrossEntropyLossGradient | logits, label → gradient | softmax(logits) − onehot(label) |
-| Lrn | x → y; `normalisation` | ONNX LRN, across channels; inference only |
+| Lrn | x → y; `normalisation` | ONNX LRN, across channels; of inference, for `compiler.normalisation` to take apart |
+| NeighbourSum | x → y; `normalisation`, factors, bias | y[c, p] = bias[c] + factors_1 · Σ x[s, p], s around c |
+| Product | x_1, x_2 → y; bias | y[c, p] = bias[c] + x_1[c, p] · x_2[c, p] |
 | Update | r_1 … r_n → parameter or state; factors | Σ_i factors_i · r_i, over rows of memory |
 
 Reading outside a map gives zero (nothing, for MaxPool): bottom and right padding follow from the output's extents,
@@ -41,6 +43,7 @@ import numpy as np
 
 from arch.layout import Patches
 from compiler.nodes import NetworkError
+from compiler.powers import Power
 
 INFER = "infer"
 TRAIN = "train"
@@ -72,6 +75,8 @@ class Operator(StrEnum):
     MAX_POOL_GRADIENT = "MaxPoolGradient"
     LOSS_GRADIENT = "SoftmaxCrossEntropyLossGradient"
     LRN = "Lrn"
+    NEIGHBOUR_SUM = "NeighbourSum"
+    PRODUCT = "Product"
     UPDATE = "Update"
 
 
@@ -130,6 +135,11 @@ class Normalisation:
     alpha: float
     beta: float
     bias: float
+
+    @property
+    def before(self) -> int:
+        """Channels before the one in the middle."""
+        return (self.size - 1) // 2
 
 
 @dataclass(frozen=True)
@@ -222,7 +232,8 @@ class Graph:
     whose format is already decided; `notes` say, a line each, what was changed and why.
 
     `patches`, if the host lays the input as the windows of a convolution: then the tensor "input" is the map of these.
-    `given` has the shapes in which users give and read tensors that have another one here.
+    `given` has the shapes in which users give and read tensors that have another one here. `powers` has the polynomial
+    of each normalisation, by the name of its result.
     """
 
     name: str
@@ -236,6 +247,7 @@ class Graph:
     notes: list[str] = field(default_factory=list)
     patches: Patches | None = None
     given: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    powers: dict[str, Power] = field(default_factory=dict)
 
     def given_shape(self, name: str) -> tuple[int, ...]:
         """The shape in which users give and read a tensor."""

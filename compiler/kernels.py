@@ -25,6 +25,7 @@ _OWN = (
     Operator.GLOBAL_AVERAGE_POOL,
     Operator.AVERAGE_POOL,
     Operator.BROADCAST,
+    Operator.NEIGHBOUR_SUM,
     Operator.MAX_POOL,
     Operator.MAX_POOL_INDEX,
     Operator.UPDATE,
@@ -139,6 +140,8 @@ class Kernels:
         factors = [self._factor(factor, fractions) for factor in operation.factors]
         if operation.operator == Operator.CHANNEL_MAP:
             return self._routed(operation, factors, rows)
+        if operation.operator == Operator.NEIGHBOUR_SUM:
+            return factors[0] * self._neighbours(operation, len(rows))
         if operation.operator == Operator.AVERAGE_POOL:
             rows[:, 0] = factors[0][:, None]
             return rows
@@ -163,6 +166,18 @@ class Kernels:
                 for target, source in block.pattern:
                     rows[block.row if block.straight else block.row + target, 0, source] = factor[0]
         return rows
+
+    def _neighbours(self, operation: Operation, count: int) -> np.ndarray:
+        """Ones where lane l of the tap's plane is a neighbour of the row's channel: a row for each lane of a plane, the
+        lowest plane that it can need in tap 0; and again for a last plane that has fewer channels."""
+        assert operation.normalisation
+        lanes, norm = self.chip.lanes, operation.normalisation
+        source = np.arange(self.chip.multipliers).reshape(self.chip.taps, lanes) - -(-norm.before // lanes) * lanes
+        apart = source - np.arange(lanes)[:, None, None]
+        ones = ((apart >= -norm.before) & (apart < norm.size - norm.before)).astype(np.int64)
+        last = ones.copy()
+        last[self.graph.tensors[operation.output].shape[0] % lanes :] = 0
+        return np.concatenate([ones, last])[:count]
 
     def routed_blocks(self, operation: Operation) -> list[list[RoutedBlock]]:
         """For each input of a ChannelMap, the pairs of planes that it connects; those that connect alike share rows."""
@@ -203,15 +218,18 @@ class Kernels:
     def _convolution(self, operation: Operation, weight: Tensor) -> Rows:
         chip, shape = self.chip, weight.shape
         outputs, inputs, height, width = shape
-        if width > chip.taps:
+        if width > chip.taps and operation.operator != Operator.CONV:
             raise NetworkError(
-                f"{operation.layer}: kernel columns must be at most {chip.taps}, chip {chip.name}'s taps, not {width}"
+                f"{operation.layer}: training needs kernels of at most {chip.taps} columns, chip {chip.name}'s taps, "
+                f"not {width}"
             )
-        chunk = min(height, chip.taps // width)
+        columns = -(-width // -(-width // chip.taps))
+        chunk = max(1, min(height, chip.taps // width))
+        cut = KernelRows(chunk=chunk) if columns == width else KernelRows(chunk=1, columns=columns)
         if inputs == 1 and operation.groups == outputs:
-            count = rows_of(Kind.LANES, shape, chip, KernelRows(chunk=chunk))
+            count = rows_of(Kind.LANES, shape, chip, cut)
             outer = chip.words(outputs)
-            return Rows(Kind.LANES, shape, KernelRows(chunk=chunk), count, outer, count // outer)
+            return Rows(Kind.LANES, shape, cut, count, outer, count // outer)
         merged = merged_groups(operation.groups, inputs, outputs // operation.groups, chip.lanes)
         if merged > 1 and operation.operator == Operator.CONV_WEIGHT_GRADIENT:
             raise NetworkError(
@@ -221,12 +239,13 @@ class Kernels:
         groups, inputs = operation.groups // merged, inputs * merged
         per_group = outputs // groups
         if operation.weight in self.scattering:
-            kind, cut = Kind.CHANNELS, KernelRows(chunk=chunk, rotated=True)
+            kind, more = Kind.CHANNELS, {"rotated": True}
         elif self._by_channel(operation, inputs, per_group):
-            kind, cut = Kind.CHANNELS, KernelRows(chunk=chunk, groups=groups, merged=merged)
+            kind, more = Kind.CHANNELS, {"groups": groups, "merged": merged}
         else:
             depth = _depth(chip.words(inputs), chip.taps) if height == width == 1 else 1
-            kind, cut = Kind.FILTERS, KernelRows(chunk=chunk, depth=depth, groups=groups, merged=merged)
+            kind, more = Kind.FILTERS, {"depth": depth, "groups": groups, "merged": merged}
+        cut = cut.model_copy(update=more)
         self._check_held(operation, min(chip.lanes, per_group if kind == Kind.FILTERS else inputs))
         outer = groups * chip.words(per_group)
         count = rows_of(kind, shape, chip, cut)
@@ -302,6 +321,17 @@ class Kernels:
                 what = "training needs" if name == "accumulator_banks" else "needs"
                 raise NetworkError(f"{operation.layer}: {what} {held} {name} on chip {self.chip.name}, not {there}")
 
+    def _check_reach(self, operation: Operation) -> None:
+        """A word of every plane that a sum over channels can need has a tap."""
+        assert operation.normalisation
+        lanes, norm = self.chip.lanes, operation.normalisation
+        planes = -(-norm.before // lanes) + -(-(norm.size - 1 - norm.before) // lanes) + 1
+        if planes > self.chip.taps:
+            most = (self.chip.taps - 1) // 2 * 2 * lanes + 1
+            raise NetworkError(
+                f"{operation.layer}: its size must be at most {most} channels on chip {self.chip.name}, not {norm.size}"
+            )
+
     def _dense(self, operation: Operation, weight: Tensor) -> Rows:
         shape, kind = weight.shape, Kind.DENSE_VECTOR
         source = self.graph.tensors[operation.inputs[0]].shape
@@ -323,6 +353,10 @@ class Kernels:
         elif operation.operator == Operator.CHANNEL_MAP:
             blocks = [block for blocks in self.routed_blocks(operation) for block in blocks]
             count = max((block.row + (1 if block.straight else chip.lanes) for block in blocks), default=1)
+        elif operation.operator == Operator.NEIGHBOUR_SUM:
+            self._check_held(operation, chip.lanes)
+            self._check_reach(operation)
+            count = chip.lanes * (1 + (self.graph.tensors[operation.output].shape[0] % chip.lanes > 0))
         return Rows(Kind.ROWS, (count, chip.taps, chip.lanes), KernelRows(), count, 1, count)
 
 

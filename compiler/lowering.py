@@ -18,7 +18,7 @@ from compiler.lowering_linear import conv, gemm
 from compiler.lowering_pooling import average_pool, global_average_pool, max_pool
 from compiler.lowering_values import Lowering
 from compiler.network import Network
-from compiler.nodes import LOSSES, DropoutAttributes, NetworkError, Node
+from compiler.nodes import INPUT, LOSSES, DropoutAttributes, NetworkError, Node, TransposeAttributes
 
 BATCH_NORM = ("folded", "frozen", "batch")
 """What becomes of batch normalisations: part of the weights before them; a scaling by running statistics; a
@@ -105,7 +105,28 @@ def _softmax(lowering: Lowering, node: Node) -> None:
 
 
 def _transpose(lowering: Lowering, node: Node) -> None:
-    raise NetworkError(f"{node.name}: a transpose is not executed, except as a channel shuffle; remove it")
+    """Nothing, if it and those before it cancel or move sides of 1 alone, or if only transposes read it."""
+    source, perm = _transposed(lowering.network, node)
+    shape = lowering.network.values[source]
+    moved = [axis for axis in perm if shape[axis] > 1]
+    in_order = moved == sorted(moved) and (node.shape == shape or lowering.leads_to_vector(node.name))
+    users = lowering.network.users()[node.name]
+    if not in_order and not (users and all(user.operator == "Transpose" for user in users)):
+        raise NetworkError(
+            f"{node.name}: a transpose of {list(shape)} to {list(node.shape)} moves numbers, which is executed only as "
+            "a channel shuffle; give and export the model with channels first, or remove it"
+        )
+    lowering.alias(node, lowering.tensor(source).name)
+
+
+def _transposed(network: Network, node: Node) -> tuple[str, tuple[int, ...]]:
+    """The value before a transpose and those right before it, and what they do to its dimensions together."""
+    assert isinstance(node.attributes, TransposeAttributes)
+    before = node.inputs[0]
+    if before == INPUT or network.node(before).operator != "Transpose":
+        return before, node.attributes.perm
+    source, perm = _transposed(network, network.node(before))
+    return source, tuple(perm[axis] for axis in node.attributes.perm)
 
 
 _LOWER: dict[str, Callable[[Lowering, Node], None]] = {

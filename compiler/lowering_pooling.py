@@ -15,22 +15,44 @@ from compiler.nodes import NetworkError, Node, PoolAttributes
 
 
 def max_pool(lowering: Lowering, node: Node) -> None:
-    """The largest value of each window."""
-    assert isinstance(node.attributes, PoolAttributes)
-    attributes = node.attributes
+    """The largest value of each window; what joins maps that it alone reads, for inference, joins the pooled ones."""
     source = lowering.natural(node, node.inputs[0])
-    operation = Operation(
+    before = lowering.private(node, source.name)
+    if lowering.train or lowering.network.fractions or not (before and _joins(before)):
+        lowering.emit(node, _max_pool(lowering, node, source.name, node.name), node.shape)
+        return
+    lowering.absorb(before)
+    pooled = []
+    for number, name in enumerate(before.inputs):
+        operation = _max_pool(lowering, node, name, f"{node.name}.part{number}")
+        shape = (lowering.graph.tensors[name].shape[0], *node.shape[1:])
+        pooled.append(lowering.append(operation, shape))
+    factors = tuple(lowering.constant(f"{node.name}.factor{number}", 1.0) for number in range(len(pooled)))
+    joined = replace(before, layer=node.name, inputs=tuple(pooled), output=node.name, factors=factors)
+    lowering.emit(node, joined, node.shape)
+
+
+def _joins(operation: Operation) -> bool:
+    """Whether channels of several maps come to lie side by side, none of them summed."""
+    if operation.operator != Operator.CHANNEL_MAP or operation.relu or len(operation.inputs) < 2:
+        return False
+    targets = [target for routes in operation.routes for target, _ in routes]
+    return len(set(targets)) == len(targets)
+
+
+def _max_pool(lowering: Lowering, node: Node, source: str, output: str) -> Operation:
+    assert isinstance(node.attributes, PoolAttributes)
+    return Operation(
         Operator.MAX_POOL,
         node.name,
         "forward",
-        (source.name,),
-        node.name,
-        kernel=attributes.kernel_shape,
-        stride=alike(attributes.strides, node.shape[1:]),
-        pads=attributes.pads[:2],
-        groups=source.shape[0],
+        (source,),
+        output,
+        kernel=node.attributes.kernel_shape,
+        stride=alike(node.attributes.strides, node.shape[1:]),
+        pads=node.attributes.pads[:2],
+        groups=lowering.graph.tensors[source].shape[0],
     )
-    lowering.emit(node, operation, node.shape)
 
 
 def average_pool(lowering: Lowering, node: Node) -> None:

@@ -7,6 +7,7 @@ from compiler.kernels import Kernels, Kind
 
 _POOLINGS = (Operator.AVERAGE_POOL, Operator.MAX_POOL, Operator.MAX_POOL_INDEX)
 _WINDOWED = (Operator.CONV, *_POOLINGS, Operator.CONV_WEIGHT_GRADIENT)
+_ALIKE = (Operator.COMBINE, Operator.CHANNEL_MAP, Operator.NEIGHBOUR_SUM, Operator.PRODUCT)
 _TRANSPOSED = (Operator.CONV_INPUT_GRADIENT, Operator.MAX_POOL_GRADIENT)
 
 
@@ -30,7 +31,7 @@ def source_rows(operation: Operation, graph: Graph, first: int, count: int) -> t
     elif operation.operator in _TRANSPOSED:
         low = -(-(first + pad - reach) // stride)
         high = (first + count - 1 + pad) // stride
-    elif operation.operator in (Operator.COMBINE, Operator.CHANNEL_MAP):
+    elif operation.operator in _ALIKE:
         low, high = first + operation.crop[0], first + count - 1 + operation.crop[0]
     low, high = max(low, 0), min(high, height - 1)
     if high < low:  # only padding: any row will do

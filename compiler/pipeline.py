@@ -16,7 +16,7 @@ from arch.program import Entry, Program, Step
 from compiler.calibration import Calibration, observe
 from compiler.density import densities
 from compiler.differentiation import differentiate
-from compiler.emission import check_executed, emit, engine_of
+from compiler.emission import emit, engine_of
 from compiler.emitter import Emitter, Numbers
 from compiler.formats import Headroom, described, fractions
 from compiler.graph import INFER, TRAIN, Graph, Operation, Optimiser, Role
@@ -26,6 +26,7 @@ from compiler.lowering import lower
 from compiler.mapping import FREE, Choice, Mapping
 from compiler.network import Network
 from compiler.nodes import NetworkError
+from compiler.normalisation import accuracies, normalised
 from compiler.patches import laid_patches, patched
 from compiler.plan import Move, Plan, Run
 from compiler.queueing import scheduled
@@ -104,6 +105,12 @@ def _patches(build: Build) -> None:
         build.graph = split_averages(build.graph, build.chip)
 
 
+def _normalisation(build: Build) -> None:
+    assert build.graph
+    if not build.options.train:
+        build.graph = normalised(build.graph, build.calibration, build.chip, build.options.headroom)
+
+
 def _differentiation(build: Build) -> None:
     if build.options.train:
         assert build.graph
@@ -118,7 +125,6 @@ def _kernels(build: Build) -> None:
 def lay_kernels(build: Build, shares: dict[str, float] | None) -> None:
     """Choose how every layer's rows lie; `shares` as `Kernels` takes them."""
     assert build.graph
-    check_executed(build.graph.operations)
     build.options.mapping.check(build.graph)
     build.kernels = Kernels(build.graph, build.chip, shares, build.options.mapping)
 
@@ -131,6 +137,7 @@ def _calibration(build: Build) -> None:
 def _formats(build: Build) -> None:
     assert build.graph and build.largest
     build.fractions = fractions(build.graph, build.largest, build.chip, build.options.headroom)
+    build.graph.notes += accuracies(build.graph, build.fractions, build.largest)
 
 
 def _residency(build: Build) -> None:
@@ -162,6 +169,7 @@ def _reports(build: Build) -> None:
 PASSES: dict[str, Callable[[Build], None]] = {
     "lowering": _lowering,
     "patches": _patches,
+    "normalisation": _normalisation,
     "differentiation": _differentiation,
     "kernels": _kernels,
     "calibration": _calibration,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
 
 from arch.isa import Space
 from compiler.graph import Operation, Operator
@@ -19,7 +18,7 @@ def apart(operation: Operation) -> list[tuple[str, str]]:
         pairs.append((mask, output))
         if operation.operator not in _MATRICES:
             pairs += [(mask, name) for name in inputs]
-    if operation.operator == Operator.CONV_WEIGHT_GRADIENT:
+    if operation.operator in (Operator.CONV_WEIGHT_GRADIENT, Operator.PRODUCT):
         pairs.append((inputs[0], inputs[1]))
     if operation.operator == Operator.MAX_POOL_GRADIENT:
         pairs += [(inputs[0], inputs[1]), (inputs[1], output)]
@@ -31,7 +30,11 @@ def apart(operation: Operation) -> list[tuple[str, str]]:
 def assignments(operations: Sequence[Operation], maps: list[str]) -> Iterator[dict[str, Space]]:
     """Every way to lay the operations' maps into the two memories."""
     pairs = [pair for operation in operations for pair in apart(operation)]
-    for spaces in product(Space, repeat=len(maps)):
-        chosen = dict(zip(maps, spaces, strict=True))
-        if all(chosen[a] != chosen[b] for a, b in pairs):
-            yield chosen
+    found: list[dict[str, Space]] = [{}]
+    for name in maps:
+        found = [some | {name: space} for some in found for space in Space]
+        known = [pair for pair in pairs if name in pair and pair[0] in found[0] and pair[1] in found[0]]
+        found = [some for some in found if all(some[a] != some[b] for a, b in known)]
+        if not found:
+            return
+    yield from found

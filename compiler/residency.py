@@ -119,6 +119,13 @@ class _Planner:
     def _next(self, memory: Memory, operations: Sequence[Operation]) -> Memory:
         """The memory after the next operation, or after several that run in turn. Raises `Unfit`."""
         first = memory.now + 1
+        count = self._parts(operations, first)
+        if count > LONGEST and memory.moves:  # maps that many parts of a layer read had better never leave the chip
+            parts = Bands(self.tensors, operations, first, count)
+            room = self.chip.feature_words + self.chip.gradient_words
+            if sum(self.sizes[name] for name in parts.maps) > room and parts.possible(memory):
+                with suppress(Unfit):
+                    return parts.best(memory)
         if self._streams(memory, operations[first], first):
             with suppress(Unfit):
                 return Chunks(self.tensors, operations, first).best(memory)
@@ -142,6 +149,13 @@ class _Planner:
         if not done:
             raise failure
         return min(done, key=lambda trial: trial.cost)
+
+    @staticmethod
+    def _parts(operations: Sequence[Operation], first: int) -> int:
+        """Operations from `first` on that are parts of one layer's forward pass."""
+        layer = operations[first].layer, operations[first].phase
+        same = (k for k in range(first, len(operations)) if (operations[k].layer, operations[k].phase) != layer)
+        return next(same, len(operations)) - first
 
     def _streams(self, memory: Memory, operation: Operation, now: int) -> bool:
         """Whether an operation's weight had better come in chunks: a large one that nothing else needs."""

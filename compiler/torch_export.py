@@ -64,6 +64,7 @@ def load_torch(module: nn.Module, input_shape: tuple[int, ...]) -> tuple[Network
     model = program.model_proto
     _check_unshared(model, {name for name, _ in module.named_parameters()})
     _rename(model, module)
+    _restore_normalisations(model, module)
     return import_model(model, name)
 
 
@@ -111,6 +112,29 @@ def _rename(model: onnx.ModelProto, module: nn.Module) -> None:
             node.op_type = "Dropout"
             node.input.append(ratio)
             model.graph.initializer.append(numpy_helper.from_array(np.array(leaf.p, np.float32), ratio))
+
+
+def _restore_normalisations(model: onnx.ModelProto, module: nn.Module) -> None:
+    """One LRN for all that a LocalResponseNorm is exported as, from the square to the division.
+
+    Raises `NetworkError` on an even size: PyTorch then has one channel more before the middle, ONNX one more behind it.
+    """
+    from torch import nn
+
+    parts = {name: part for name, part in module.named_modules() if isinstance(part, nn.LocalResponseNorm)}
+    nodes = []
+    for node in model.graph.node:
+        part = parts.get(node.name)
+        if part is None:
+            nodes.append(node)
+        elif node.op_type == "Div":
+            if part.size % 2 == 0:
+                raise NetworkError(f"{node.name}: its size must be odd, not {part.size}, for ONNX to mean the same")
+            attributes = {"size": part.size, "alpha": part.alpha, "beta": part.beta, "bias": part.k}
+            whole = onnx.helper.make_node("LRN", node.input[:1], node.output, node.name, **attributes)
+            nodes.append(whole)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def _scopes(node: onnx.NodeProto) -> list[str]:

@@ -87,7 +87,8 @@ class WorkingSet:
         ways = list(assignments(self.operations, self.maps))
         if not self.tensors.conventional:
             return ways
-        return [way for way in ways if all(way[name] == self.tensors.convention(name) for name in way)]
+        usual = [way for way in ways if all(way[name] == self.tensors.convention(name) for name in way)]
+        return usual or ways  # products have none
 
     def best(self, memory: Memory) -> Memory:
         """The memory after the operations by the way that moves least. Raises `Unfit` if there is none."""
@@ -188,10 +189,19 @@ class WorkingSet:
         size, use = memory.sizes[self.output], memory.next_use(self.output)
         source = next((name for name in self.operation.inputs if name in places), self.output)
         cost += _SAME_MEMORY * size * (places[source] == places[self.output])
+        cost += 2 * size * self._beside_partner(memory, places, use)
         gradient = self.tensors.graph.tensors[self.output].role == Role.GRADIENT
         later = use is not None and use < len(self.entry) and self.entry[use].phase not in ("forward", "loss")
         wrong = Space.FEATURE if gradient else Space.GRADIENT
         return cost + 2 * size * ((gradient or later) and places[self.output] == wrong)
+
+    def _beside_partner(self, memory: Memory, places: Places, use: int | None) -> bool:
+        """Whether the next to read the result multiplies it by a map in the same memory."""
+        if use is None or use >= len(self.entry) or self.entry[use].operator != Operator.PRODUCT:
+            return False
+        stores = memory.at | {name: STORES[space] for name, space in places.items()}
+        others = [name for name in self.entry[use].inputs if name != self.output]
+        return any(stores.get(name) == STORES[places[self.output]] for name in others)
 
 
 def counted(operation: Operation, last: bool) -> Operation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from math import exp, log
 from pathlib import Path
 
@@ -52,10 +51,13 @@ class LogicTable(BaseModel):
     borrowed: list[str] = []
 
     @classmethod
-    def load(cls, name: str, folder: Path = FOLDER) -> LogicTable:
-        """A shipped table by name, or a YAML file, seen from `folder`. Raises `InputError` with every wrong field."""
-        shipped = FOLDER / f"{name}.yaml"
-        return _load(shipped if shipped.exists() else folder / name)
+    def load(cls, path: Path) -> LogicTable:
+        """A table from its YAML file. Raises `InputError` with every wrong field."""
+        where = f"logic table {path.name}"
+        try:
+            return cls.model_validate(parse_yaml(read_text(path, LARGEST_YAML), where))
+        except ValidationError as error:
+            raise InputError(f"{where}: {described(error)}") from None
 
     def units(self, word_bits: int) -> np.ndarray:
         """Costs float64[4, 3]: register, adder and select bit, multiplier of `word_bits`; pJ, µm², nW.
@@ -69,13 +71,10 @@ class LogicTable(BaseModel):
         )
 
 
-@lru_cache(maxsize=64)
-def _load(path: Path) -> LogicTable:
-    fields = parse_yaml(read_text(path, LARGEST_YAML), f"logic table {path.name}")
-    try:
-        return LogicTable.model_validate(fields)
-    except ValidationError as error:
-        raise InputError(f"logic table {path.name}: {described(error)}") from None
+def logic_file(name: str, folder: Path) -> Path:
+    """The file of a shipped table by name, or of one seen from `folder`."""
+    shipped = FOLDER / f"{name}.yaml"
+    return shipped if shipped.exists() else folder / name
 
 
 def _at(points: dict[int, Cost], bits: int) -> list[float]:

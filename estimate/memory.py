@@ -82,8 +82,10 @@ def cacti(node_nm: int, kind: str) -> Memories:
                 f"{where} must have {sizes[0]} to {sizes[-1]} bytes a macro for CACTI's data, not {size:g}"
             )
         near = _bracket(sizes, size), _bracket(widths, width)
-        if any(key not in grid for key in product(*near)):
-            raise InputError(f"{where} is too shallow for CACTI's data at {node_nm} nm {kind}; give it more words")
+        if near[0][1] > 2 * near[0][0] or any(key not in grid for key in product(*near)):
+            raise InputError(
+                f"{where} has no neighbours in CACTI's data at {node_nm} nm {kind}; change its words or pages"
+            )
         return _blend(grid, *near, (_between(near[0], size), _between(near[1], width))) * beside
 
     return macro
@@ -133,7 +135,6 @@ def _between(points: tuple[int, int], value: float) -> float:
     return log(value / points[0]) / log(points[1] / points[0]) if points[0] != points[1] else 0.0
 
 
-@lru_cache(maxsize=64)
 def macros(path: Path) -> Memories:
     """A process's own macros, a CSV of words, bits, read_pj, write_pj, leakage_mw, area_mm2.
 

@@ -120,7 +120,7 @@ def _logic(technology: Technology, word_bits: int, answers: Answers) -> Iterator
     """Units and clock of the tables taken, brought to the node and its central voltage."""
     for place, use in enumerate(technology.logic):
         if answers.logic == place or (answers.logic is None and technology.central in (None, use.table)):
-            energy, area = _of(use.energy, answers.logic_scale), _of(use.area, answers.logic_scale)
+            energy, area = (_of(spread, answers.logic_scale) for spread in technology.logic_factors()[place])
             units, clock = _table(technology, word_bits, place)
             scaled = units * (energy, area, energy)
             scaled[_COMBINATIONAL, 0] *= _of(use.unseen, answers.unseen)

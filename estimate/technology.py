@@ -6,6 +6,7 @@ docs/estimation.md says how to add one. A path to a YAML file works wherever a n
 from __future__ import annotations
 
 from functools import lru_cache
+from math import log
 from pathlib import Path
 from typing import Literal, Self
 
@@ -13,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from arch.errors import InputError, described
 from arch.files import LARGEST_YAML, parse_yaml, read_text
-from estimate.logic_table import LogicTable
+from estimate.logic_table import LogicTable, logic_file
 from estimate.memory import CACTI_VOLTAGE, FOLDER, Memories, cacti, macros
+from estimate.scaling import NODES, scaling
 
 TECHNOLOGIES = Path(__file__).parent / "technologies"
 
@@ -50,15 +52,15 @@ ONE = Spread(low=1, central=1, high=1)
 
 
 class LogicUse(_Model):
-    """A logic table, brought to this node and its central voltage by factors; `why` names their source.
+    """A logic table, brought to this node and its central voltage by factors, or without them by `estimate.scaling`.
 
     `unseen`: of the energy of multipliers, adders and choices, as many times as the table has them; more than 1 where
-    it was made without glitches and wires.
+    it was made without glitches and wires. `why` names the source of factors.
     """
 
     table: str
-    energy: Spread = ONE
-    area: Spread = ONE
+    energy: Spread | None = None
+    area: Spread | None = None
     unseen: Spread = ONE
     why: str = ""
 
@@ -120,6 +122,7 @@ class Technology(_Model):
     where a user names none. `activity`: the data's, as a share of random operands.
     `zero_product`: energy of a product with a zero operand, as a share of one without. `logic_leakage`: of the tables'.
     `density`: share of the logic's area that is cells. `external_pj_per_bit`: of the memory off the chip.
+    `folder` is where its files lie, `stamps` when they were written: of two states of a file one is another technology.
     """
 
     name: str = Field(min_length=1, max_length=40)
@@ -136,6 +139,7 @@ class Technology(_Model):
     density: Spread
     external_pj_per_bit: Spread
     folder: Path = Field(default=TECHNOLOGIES, exclude=True)
+    stamps: tuple[int, ...] = Field(default=(), exclude=True)
 
     @model_validator(mode="after")
     def _central_listed(self) -> Self:
@@ -144,48 +148,104 @@ class Technology(_Model):
         return self
 
     def __hash__(self) -> int:
-        return hash((self.name, self.folder))
+        return hash((self.name, self.folder, self.stamps))
 
     @classmethod
     def load(cls, name: str | Path) -> Technology:
         """A shipped technology by name (`65nm`, `45nm` ...) or one from a YAML file. Raises `TechnologyError`."""
-        return _load(technologies().get(str(name), Path(name)), str(name))
+        path = technologies().get(str(name), Path(name))
+        try:
+            text = read_text(path, LARGEST_YAML)
+        except InputError as error:
+            raise TechnologyError(
+                f"technology {error}; give a YAML file or one of {', '.join(technologies())}"
+            ) from None
+        return cls.parse(text, f"technology {name}", path.parent)
 
     @classmethod
     def parse(cls, text: str, where: str, folder: Path) -> Technology:
         """The technology in YAML `text`, whose files lie in `folder`. Raises `TechnologyError`, every wrong field."""
         try:
-            fields = parse_yaml(text, where)
-            found = cls.model_validate({**fields, "folder": folder})
-            found.logic_tables()
-            found.memories()
+            plain = _parsed(text, where, folder)
+            files = [*(logic_file(use.table, folder) for use in plain.logic), *_own_macros(plain)]
+            return _stamped(plain, tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in files))
         except ValidationError as error:
             raise TechnologyError(f"{where}: {described(error)}") from None
         except InputError as error:
             message = str(error)
             raise TechnologyError(message if message.startswith(where) else f"{where}: {message}") from None
-        return found
 
-    def logic_tables(self) -> list[LogicTable]:
+    def logic_tables(self) -> tuple[LogicTable, ...]:
         """The tables of `logic`, in its order."""
-        return [LogicTable.load(use.table, self.folder) for use in self.logic]
+        return _logic_tables(self)
 
-    def memories(self) -> list[Memories]:
+    def logic_factors(self) -> tuple[tuple[Spread, Spread], ...]:
+        """Of each logic table, the factors of energy and area to this node and its central voltage."""
+        return _logic_factors(self)
+
+    def memories(self) -> tuple[Memories, ...]:
         """The tables of `memory`, in its order, at their own voltage and node."""
-        return [_memories(use, self.folder) for use in self.memory]
+        return _memory_tables(self)
 
 
 @lru_cache(maxsize=64)
-def _load(path: Path, name: str) -> Technology:
-    try:
-        text = read_text(path, LARGEST_YAML)
-    except InputError as error:
-        raise TechnologyError(f"technology {error}; give a YAML file or one of {', '.join(technologies())}") from None
-    return Technology.parse(text, f"technology {name}", path.parent)
+def _parsed(text: str, where: str, folder: Path) -> Technology:
+    return Technology.model_validate({**parse_yaml(text, where), "folder": folder})
 
 
-def _memories(use: MemoryUse, folder: Path) -> Memories:
-    if use.cacti is not None:
-        return cacti(use.cacti.node_nm, use.cacti.kind)
+@lru_cache(maxsize=64)
+def _stamped(plain: Technology, stamps: tuple[int, ...]) -> Technology:
+    """The technology with its files' times, all of which can be read."""
+    found = plain.model_copy(update={"stamps": stamps})
+    found.logic_factors()
+    found.memories()
+    return found
+
+
+def _own_macros(technology: Technology) -> list[Path]:
+    return [_macros_file(use, technology.folder) for use in technology.memory if use.macros is not None]
+
+
+def _macros_file(use: MemoryUse, folder: Path) -> Path:
     shipped = FOLDER / f"{use.macros}.csv"
-    return macros(shipped if shipped.exists() else folder / str(use.macros))
+    return shipped if shipped.exists() else folder / str(use.macros)
+
+
+@lru_cache(maxsize=64)
+def _memory_tables(technology: Technology) -> tuple[Memories, ...]:
+    return tuple(
+        cacti(use.cacti.node_nm, use.cacti.kind) if use.cacti else macros(_macros_file(use, technology.folder))
+        for use in technology.memory
+    )
+
+
+@lru_cache(maxsize=64)
+def _logic_tables(technology: Technology) -> tuple[LogicTable, ...]:
+    return tuple(LogicTable.load(logic_file(use.table, technology.folder)) for use in technology.logic)
+
+
+@lru_cache(maxsize=64)
+def _logic_factors(technology: Technology) -> tuple[tuple[Spread, Spread], ...]:
+    found = []
+    for use, table in zip(technology.logic, technology.logic_tables(), strict=True):
+        energy, area = use.energy, use.area
+        if energy is None or area is None:
+            own = _scaled(table, technology)
+            energy, area = energy or own[0], area or own[1]
+        found.append((energy, area))
+    return tuple(found)
+
+
+def _scaled(table: LogicTable, technology: Technology) -> tuple[Spread, Spread]:
+    """Between published nodes as `estimate.scaling` has it, from and to others near them by geometry."""
+    volts = technology.voltage.central
+    if (table.node_nm, table.voltage) == (technology.node_nm, volts):
+        return ONE, ONE
+    start, end = (min(NODES, key=lambda node: abs(log(node / near))) for near in (table.node_nm, technology.node_nm))
+    length = start / table.node_nm * technology.node_nm / end
+    scales = scaling(start, end, table.voltage, volts)
+    energy, area = (
+        Spread(low=scale.low * factor, central=scale.central * factor, high=scale.high * factor)
+        for scale, factor in ((scales["energy"], length), (scales["area"], length**2))
+    )
+    return energy, area

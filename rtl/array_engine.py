@@ -175,7 +175,8 @@ class ArrayEngine(wiring.Component):
                 m.d.comb += [value.eq(source) for value, source in zip(taken, given, strict=True)]
         with m.If(writeback.emit):
             m.d.sync += accumulators.emitted_bank.eq(a_info.bank)
-        m.d.comb += self.amounts[Event.ZERO_PRODUCTS.name].eq(Mux(accumulators.add, multipliers.zeros, 0))
+        stepped = accumulators.add & ~a_info.clear  # a drain step that clears has no products
+        m.d.comb += self.amounts[Event.ZERO_PRODUCTS.name].eq(Mux(stepped, multipliers.zeros, 0))
         self._carry_row(m, issued, p_valid, a_valid)
         connect(m, wiring.flipped(self.random), writeback.random)
 

@@ -59,7 +59,7 @@ class FastMachine:
         given sample order[i], or sample i without `order` (integers [steps]). `collect` names output regions whose
         values of every step are returned, int16 [steps, *shape], instead of all outputs' values after the last one.
         `trace` (one step alone) records every instruction's retirement. ZERO_PRODUCTS are counted with `count_zeros` or
-        `trace`, which takes several times as long; otherwise they are `UNCOUNTED`. Raises `InputError` on unfit
+        `trace`, which takes over ten times as long; otherwise they are `UNCOUNTED`. Raises `InputError` on unfit
         arguments.
         """
         if steps < 1 or (trace and steps != 1):

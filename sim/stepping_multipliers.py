@@ -14,8 +14,7 @@ def multiply(s, i, stage):
     """Products of the step's routed operands, reduced, into the stage's slot; how many had an operand that is zero."""
     count = s.chip.multipliers
     lanes = s.chip.lanes
-    moving = _route(s, i, _moving_plane(s, i), i.moving_route, Plane.ROUTED_MOVING + 0)
-    stationary = _route(s, i, _stationary_plane(s, i), i.stationary_route, Plane.ROUTED_STATIONARY + 0)
+    moving, stationary = operands(s, i)
     a = s.cells[moving : moving + count]
     b = s.cells[stationary : stationary + count]
     reduced = s.step.reduced[stage * PLANE : (stage + 1) * PLANE]
@@ -31,6 +30,14 @@ def multiply(s, i, stage):
     else:
         for cell in range(count):
             reduced[cell] = sign * np.int64(a[cell]) * np.int64(b[cell])
+
+
+@clocked
+def operands(s, i):
+    """Where in `cells` the step's T x L routed operands a and b begin."""
+    moving = _route(s, i, _moving_plane(s, i), i.moving_route, Plane.ROUTED_MOVING + 0)
+    stationary = _route(s, i, _stationary_plane(s, i), i.stationary_route, Plane.ROUTED_STATIONARY + 0)
+    return moving, stationary
 
 
 @clocked

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -41,7 +41,7 @@ _MEMORY = re.compile(r"\.page\d+$")
 class Block:
     """`text` is RTLIL with top module `top`; `count` times in `component` of the chip.
 
-    `holds` are the black boxes of other blocks in it, by the name of their block.
+    `numbers` gives the numbers that names in the chip's RTL end in, by those that stand in the text instead.
     """
 
     name: str
@@ -49,6 +49,11 @@ class Block:
     top: str
     text: str
     count: int = 1
+    numbers: Mapping[str, str] = field(default_factory=dict)
+
+    def original(self, name: str) -> str:
+        """A name of the text as it is in the chip's RTL."""
+        return _NUMBERED.sub(lambda found: self.numbers.get(found[0], found[0]), name)
 
 
 def blocks_of(chip: Chip) -> list[Block]:
@@ -59,8 +64,8 @@ def blocks_of(chip: Chip) -> list[Block]:
     firsts = {_short(name): name for name in reversed(roots)}
     blocks = []
     for short, name in firsts.items():
-        text = _canonical(name, _text(name, modules, set(roots), chip))
-        blocks.append(Block(short, roots[name], _TOP, text, counts[short]))
+        text, numbers = _canonical(name, _text(name, modules, set(roots), chip))
+        blocks.append(Block(short, roots[name], _TOP, text, counts[short], numbers))
     return [*blocks, Block(MULTIPLIER, "multipliers", MULTIPLIER, multiplier(chip.word_bits), chip.multipliers)]
 
 
@@ -188,12 +193,13 @@ def _box(name: str, ports: str) -> str:
     return f"attribute \\blackbox 1\nmodule \\{name}\n{ports}end\n"
 
 
-def _canonical(root: str, text: str) -> str:
-    """The text, whatever the module is called and however Amaranth and Yosys number things."""
+def _canonical(root: str, text: str) -> tuple[str, dict[str, str]]:
+    """The text, whatever the module is called and however Amaranth and Yosys number things; and those numbers."""
     numbers: dict[str, str] = {}
     text = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("attribute \\src")) + "\n"
     text = text.replace(f"\\{root}\n", f"\\{_TOP}\n", 1).replace(f"\\{root}.", f"\\{_TOP}.")
-    return _NUMBERED.sub(lambda found: numbers.setdefault(found[0], f"${len(numbers)}"), text)
+    text = _NUMBERED.sub(lambda found: numbers.setdefault(found[0], f"${len(numbers)}"), text)
+    return text, {new: old for old, new in numbers.items()}
 
 
 def _short(name: str) -> str:

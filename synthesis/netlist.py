@@ -53,7 +53,7 @@ class Netlist:
         """The netlist that `synthesis.mapping.mapped_netlist` gives as text."""
         module = _json_of(rtlil)["modules"][top]
         cells = [
-            Cell(name, found["type"], library.cells.get(found["type"]), _pins(found["connections"]))
+            Cell(name.removeprefix("\\"), found["type"], library.cells.get(found["type"]), _pins(found["connections"]))
             for name, found in module["cells"].items()
         ]
         inputs = tuple(name for name, port in module["ports"].items() if port["direction"] == "input")
@@ -128,7 +128,7 @@ def _code(group: Group, pin: str):
 
 
 def _pins(connections: Mapping[str, list]) -> dict[str, tuple[Net, ...]]:
-    return {name: tuple(bits) for name, bits in connections.items()}
+    return {name.removeprefix("\\"): tuple(bits) for name, bits in connections.items()}
 
 
 def _json_of(rtlil: str) -> dict:

@@ -11,9 +11,11 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,11 +28,14 @@ from testbenches.code_coverage import TARGETS, CodeCoverage
 from testbenches.coverage import Coverage
 from testbenches.generate_chips import random_chips
 
+Submit = Callable[[Iterable[Share]], Iterable[Tally]]
+"""Runs shares; their tallies come as they end."""
 SHIPPED = {"tiny": 1.0, "paper": 0.3}
 """Shipped chips that are run, and how many programs each gets for one of a random chip: paper's memories load long."""
-_CLOSING_ROUNDS = 4
-_CLOSING_DRAWS = 60
-"""Programs drawn for holes, on each chip in each round."""
+_CLOSING_ROUNDS = 24
+_CLOSING_CHIPS = 4
+_CLOSING_DRAWS = 40
+"""Rounds of programs for holes, chips of a round, one after the other in turn, and draws on each."""
 
 
 @dataclass(frozen=True)
@@ -77,18 +82,9 @@ def run_campaign(plan: Plan, shares: Sequence[Share] | None = None, rounds: int 
     shutil.rmtree(plan.folder, ignore_errors=True)
     plan.folder.mkdir(parents=True)
     shares = shares or plan.shares()
-    tallies = _run_all(shares, plan)
-    closing: list[Tally] = []
-    for number in range(rounds):
-        known = _functional([*tallies, *closing])
-        if any(tally.difference for tally in [*tallies, *closing]) or not known.holes():
-            break
-        _say(f"round {number + 1} for {sum(map(len, known.holes().values()))} holes")
-        aimed = [
-            replace(share, seed=plan.seed + 1000 * (number + 1), programs=_CLOSING_DRAWS, code=False, known=known)
-            for share in shares
-        ]
-        closing += _run_all(aimed, plan)
+    with _workers(plan.workers) as submit:
+        tallies = _run_all(shares, plan, submit)
+        closing = _closed(tallies, shares, plan, rounds, submit)
     everything = [*tallies, *closing]
     code = CodeCoverage()
     for tally in everything:
@@ -106,6 +102,22 @@ def run_campaign(plan: Plan, shares: Sequence[Share] | None = None, rounds: int 
     )
 
 
+def _closed(tallies: list[Tally], shares: Sequence[Share], plan: Plan, rounds: int, submit: Submit) -> list[Tally]:
+    """What rounds on a few chips each, which know what is open, came to; quick chips first, then the others."""
+    closing: list[Tally] = []
+    order = sorted(shares, key=lambda share: (share.chip.multipliers, share.number))
+    for number in range(rounds):
+        known = _functional([*tallies, *closing])
+        if any(tally.difference for tally in [*tallies, *closing]) or not known.holes():
+            break
+        _say(f"round {number + 1} for {sum(map(len, known.holes().values()))} holes")
+        turn = [order[(number * _CLOSING_CHIPS + k) % len(order)] for k in range(min(_CLOSING_CHIPS, len(order)))]
+        seed = plan.seed + 1000 * (number + 1)
+        aimed = [replace(share, seed=seed, programs=_CLOSING_DRAWS, code=False, known=known) for share in turn]
+        closing += _run_all(aimed, plan, submit)
+    return closing
+
+
 def _functional(tallies: Sequence[Tally]) -> Coverage:
     total = Coverage()
     for tally in tallies:
@@ -113,10 +125,10 @@ def _functional(tallies: Sequence[Tally]) -> Coverage:
     return total
 
 
-def _run_all(shares: Sequence[Share], plan: Plan) -> list[Tally]:
+def _run_all(shares: Sequence[Share], plan: Plan, submit: Submit) -> list[Tally]:
     """The shares' tallies by number, whichever ended first; those left end soon after a difference."""
     found: list[Tally] = []
-    for tally in _as_done(shares, plan.workers):
+    for tally in submit(shares):
         found.append(tally)
         done = f"{len(found)}/{len(shares)} {tally.chip}"
         _say(f"{done}: {tally.programs} programs, {tally.clocks:,} clocks, {tally.build_seconds + tally.seconds:.0f} s")
@@ -126,14 +138,20 @@ def _run_all(shares: Sequence[Share], plan: Plan) -> list[Tally]:
     return sorted(found, key=lambda tally: tally.number)
 
 
-def _as_done(shares: Sequence[Share], workers: int) -> Iterator[Tally]:
-    if workers == 1:
-        yield from map(run_share, shares)
+@contextmanager
+def _workers(count: int) -> Iterator[Submit]:
+    """What runs shares, in this process or in `count` of its own that live as long as the campaign."""
+    if count == 1:
+        yield partial(map, run_share)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures: list[Future[Tally]] = [pool.submit(run_share, share) for share in shares]
-        for future in as_completed(futures):
-            yield future.result()
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+
+        def submit(shares: Iterable[Share]) -> Iterator[Tally]:
+            futures: list[Future[Tally]] = [pool.submit(run_share, share) for share in shares]
+            for future in as_completed(futures):
+                yield future.result()
+
+        yield submit
 
 
 def _say(text: str) -> None:

@@ -14,16 +14,17 @@ import numpy as np
 
 from arch.chip import Chip
 from arch.files import write_whole
-from arch.isa import ENGINE_OF, ENGINES, MODES, Engine, Halt, Instruction, executed
+from arch.isa import ENGINE_OF, ENGINES, Engine, Halt, Instruction, executed
 from arch.program import Entry, Program
 from sim.fast import FastMachine
 from sim.result import Result
 from sim.stepping import SteppingMachine
+from testbenches.aiming import aimed_program
 from testbenches.code_coverage import CodeCoverage, read_points
 from testbenches.code_exclusions import exclusions
 from testbenches.corners import CORNERS, corner_program
 from testbenches.coverage import SCENARIOS, Coverage
-from testbenches.generate import KINDS, LOADS, existing, random_instruction, random_program
+from testbenches.generate import random_instruction, random_program
 from testbenches.lockstep import LockStep, Outcome, Scenario
 
 _CANDIDATES = 4
@@ -106,8 +107,11 @@ def _programs(share: Share, tally: Tally) -> Iterator[tuple[int, Program]]:
     seen = Coverage()
     seen.merge(share.known)
     for number in range(share.programs):
-        program = _aimed_program(share, number, seen)
+        rng = np.random.default_rng([share.seed, share.number, number, 2])
+        program = aimed_program(share.chip, rng, seen)
         before = sum(map(len, seen.holes().values()))
+        if not before:
+            return
         seen.record(share.chip, program, "main", FastMachine(program).run("main", count_zeros=True))
         if sum(map(len, seen.holes().values())) < before:
             yield number, program
@@ -122,23 +126,6 @@ def share_program(share: Share, number: int, reached: Coverage) -> Program:
         return corner_program(chip, rng, names[(number // _CORNERS_EVERY + share.number) % len(names)])
     program = random_program(chip, rng, int(rng.integers(4, chip_length(chip))), draw=draw)
     return _led(program, rng) if number % _LED_EVERY == 1 else program
-
-
-def _aimed_program(share: Share, number: int, reached: Coverage) -> Program:
-    rng = np.random.default_rng([share.seed, share.number, number, 2])
-    draw = partial(_guided, reached=reached, widest=6, candidates=3 * _CANDIDATES)
-    kinds = existing(_open_kinds(reached), share.chip)
-    if number % 2:
-        names = [name for name, corner in CORNERS.items() if set(corner.kinds) & set(kinds)]
-        return corner_program(share.chip, rng, str(rng.choice(names or list(CORNERS))), draw, kinds)
-    return random_program(share.chip, rng, int(rng.integers(3, 10)), draw=draw, kinds=kinds or KINDS)
-
-
-def _open_kinds(reached: Coverage) -> list[str]:
-    """The modes that holes name, and loads for them; of holes that name none, any kind."""
-    holes = reached.holes().values()
-    modes = {item for points in holes for point in points for item in point if item in MODES}
-    return [*sorted(modes), *LOADS] if modes else list(KINDS)
 
 
 def _led(program: Program, rng: np.random.Generator) -> Program:
@@ -158,10 +145,8 @@ def chip_length(chip: Chip) -> int:
     return min(20, chip.program_memory.instructions - 2)
 
 
-def _guided(
-    chip: Chip, rng: np.random.Generator, kind: str, reached: Coverage, widest: int, candidates: int = _CANDIDATES
-) -> Instruction:
-    drawn = [random_instruction(chip, rng, kind, widest) for _ in range(candidates)]
+def _guided(chip: Chip, rng: np.random.Generator, kind: str, reached: Coverage, widest: int) -> Instruction:
+    drawn = [random_instruction(chip, rng, kind, widest) for _ in range(_CANDIDATES)]
     return max(drawn, key=lambda item: reached.new(chip, ENGINE_OF[item.opcode][0], item))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from arch.nest_rules import most_iterations
 from arch.program import Program
 from arch.spans import source_spans
 from arch.timing import writes_rows
-from testbenches.generate import KINDS, LOADS, Draw, random_instruction, random_program
+from testbenches.generate import KINDS, LOADS, random_instruction, random_program
 from testbenches.images import IMAGES
 
 _DRAWS = 200
@@ -105,17 +105,12 @@ CORNERS: dict[str, Corner] = {
 """Every corner, by name."""
 
 
-def corner_program(
-    chip: Chip, rng: np.random.Generator, name: str, draw: Draw = random_instruction, kinds: Collection[str] = KINDS
-) -> Program:
-    """A legal program of a corner of `CORNERS`, of those of its instructions that are of `kinds`, if it has any.
-
-    `draw` is as in `random_program`.
-    """
+def corner_program(chip: Chip, rng: np.random.Generator, name: str) -> Program:
+    """A legal program of a corner of `CORNERS`."""
     corner = CORNERS[name]
 
     def wanted(chip: Chip, rng: np.random.Generator, kind: str) -> Instruction:
-        item = draw(chip, rng, kind)
+        item = random_instruction(chip, rng, kind)
         for _ in range(_DRAWS):
             if corner.wants(item, chip):
                 break
@@ -127,7 +122,7 @@ def corner_program(
         chip,
         rng,
         length,
-        kinds=[kind for kind in corner.kinds if kind in kinds] or corner.kinds,
+        kinds=corner.kinds,
         draw=wanted,
         image=IMAGES[corner.image],
         chains=corner.chains,

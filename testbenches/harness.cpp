@@ -14,6 +14,9 @@
 //   4  end measuring
 //   5  write the selected bytes of the word to the memory outside
 // What was measured is printed as JSON: clock cycles and wall-clock seconds.
+//
+// Built with Verilator's --trace or --trace-saif, the measured cycles are written to the file that TINYCL_TRACE names,
+// as settled values before each rising edge, a time step a cycle.
 #include <chrono>
 #include <cinttypes>
 #include <cstdint>
@@ -23,6 +26,13 @@
 
 #include "Vtop.h"
 #include "verilated.h"
+#if VM_TRACE_SAIF
+#include "verilated_saif_c.h"
+using Trace = VerilatedSaifC;
+#elif VM_TRACE
+#include "verilated_vcd_c.h"
+using Trace = VerilatedVcdC;
+#endif
 
 // Verilator's names of the ports: ___05F is __, and __SYM__ marks a word that C++ compilers may reserve.
 
@@ -35,12 +45,18 @@ struct Line {
 Vtop top;
 External external;
 uint64_t cycles = 0;
+#if VM_TRACE
+Trace& trace = *new Trace;  // never destroyed: the model, destroyed before it, is part of it
+#endif
 
 void clock_once() {
     external.drive(top);
     top.clk = 0;
     top.eval();
     external.sample(top);
+#if VM_TRACE
+    if (trace.isOpen()) trace.dump(cycles);
+#endif
     top.clk = 1;
     top.eval();
     ++cycles;
@@ -112,6 +128,10 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "%s: cannot read %s or %s, or write %s\n", argv[0], argv[1], argv[3], argv[2]);
         return 2;
     }
+#if VM_TRACE
+    Verilated::traceEverOn(true);
+    top.trace(&trace, 99);
+#endif
     external.stall(std::strtoul(argv[4], nullptr, 10));
     top.rst = 1;
     clock_once();
@@ -135,12 +155,18 @@ int main(int argc, char** argv) {
                 std::fprintf(stderr, "no interrupt within %" PRIu32 " cycles\n", line.word);
                 return 1;
             case 3:
+#if VM_TRACE
+                trace.open(std::getenv("TINYCL_TRACE"));
+#endif
                 first = cycles;
                 begin = Clock::now();
                 break;
             case 4:
                 seconds += Clock::now() - begin;
                 measured += cycles - first;
+#if VM_TRACE
+                trace.close();
+#endif
                 break;
             case 5: write_external(line); break;
         }

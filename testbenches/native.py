@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -54,25 +55,35 @@ class NativeRun:
     image: Image
 
 
-def build_native(chip: Chip) -> Path:
-    """The executable of the chip, from the cache or built now."""
+def build_native(chip: Chip, *flags: str) -> Path:
+    """The executable of the chip, from the cache or built now; `flags` are Verilator's, such as `--trace`."""
     main = external_model(chip) + resources.files("testbenches").joinpath("harness.cpp").read_text()
-    return build_executable(chip_verilog(chip), main, top=CHIP_TOP)
+    return build_executable(chip_verilog(chip), main, top=CHIP_TOP, flags=flags, quick=bool(flags))
 
 
-def run_native(program: Program, entry: str, inputs: Sequence[dict[str, np.ndarray]], *, stalls: int = 0) -> NativeRun:
+def run_native(
+    program: Program,
+    entry: str,
+    inputs: Sequence[dict[str, np.ndarray]],
+    *,
+    stalls: int = 0,
+    trace: Path | None = None,
+) -> NativeRun:
     """Run the entry once for each item of `inputs`, integers by the names of the program's input regions.
 
     `stalls`: the seed of random stalls of the external memory's bus, which change cycles and nothing else; 0 for none.
+    `trace`: a file that every signal is written to in every cycle, SAIF if it ends so, else VCD.
     """
-    executable = build_native(program.chip)
+    flags = () if trace is None else ("--trace-saif" if trace.suffix == ".saif" else "--trace",)
+    executable = build_native(program.chip, *flags)
     addresses = image_addresses(program.chip)
     with tempfile.TemporaryDirectory() as folder:
         lines, reply, outside = (Path(folder, name) for name in ("script.txt", "reply.bin", "external.bin"))
         external_bytes(program.image.external, program.chip).tofile(outside)
         lines.write_text(_script(program, entry, inputs, addresses))
         command = [executable, lines, reply, outside, str(stalls)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        environment = os.environ | ({} if trace is None else {"TINYCL_TRACE": str(trace)})
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
             raise SimulationError(f"the native run of {entry} failed: {done.stderr.strip()}")
         words = np.fromfile(reply, np.uint32)

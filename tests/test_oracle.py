@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from arch.chip import Chip
 from arch.isa import Rounding, Space
 from compiler.averages import parts, spread
-from compiler.graph import Operation, Operator, Role
+from compiler.graph import Normalisation, Operation, Operator, Role
 from compiler.nodes import NetworkError
 from tests.compiler.emission_bench import Bench
 
@@ -301,6 +301,84 @@ def test_padding_and_cropping(channels, top, left, extent, seed):
     tensors = {"x": (x.shape, Role.ACTIVATION), "y": (expected.shape, Role.ACTIVATION), "f": ((1,), Role.CONSTANT)}
     found, _ = Bench(chip, op, tensors).run({"x": x}, {"x": 1, "y": 1, "f": 0}, {"x": F, "y": G}, {"f": np.ones(1)})
     assert np.array_equal(found, expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(convolutions(), st.integers(5, 13), st.integers(1, 3))
+def test_kernels_wider_than_the_taps(case, width, height):
+    """Forward, on the chip of four taps: a kernel row lies in several rows of the weight memory."""
+    case |= {"chip": SMALL, "kernel": (height, width), "pads": (height // 2, width // 2), "size": (4, 6 + width // 2)}
+    case |= {"stride": min(case["stride"], 2), "dilation": 1}
+    case |= {"channels": min(case["channels"], 4), "outputs": min(case["outputs"], 5)}
+    depthwise = case["groups"] > 1 and case["groups"] % 2
+    case |= {"groups": case["channels"], "outputs": case["channels"]} if depthwise else {"groups": 1}
+    rng = np.random.default_rng(case["seed"])
+    shape = (case["outputs"], case["channels"] // case["groups"], height, width)
+    x, w = integers(rng, (case["channels"], *case["size"])), integers(rng, shape)
+    ty = forward(case, tensor(x[None]), tensor(w))
+    op = operation_of(case, Operator.CONV, ("x",), "y", weight="w")
+    tensors = {"x": (x.shape, Role.ACTIVATION), "w": (shape, Role.WEIGHT), "y": (tuple(ty.shape[1:]), Role.ACTIVATION)}
+    fractions = {"x": 2, "w": 3, "y": 5 - SHIFT}
+    found, _ = Bench(SMALL, op, tensors).run({"x": x, "w": w}, fractions, {"x": F, "y": G})
+    assert np.array_equal(found, rounded(ty[0], SMALL))
+    gradient = operation_of(case, Operator.CONV_INPUT_GRADIENT, ("y",), "x", weight="w")
+    with pytest.raises(NetworkError, match="training needs kernels of at most 4 columns"):
+        Bench(SMALL, gradient, tensors).run({"y": np.zeros(ty.shape[1:], int), "w": w}, fractions, {"x": F, "y": G})
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 20),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(sorted(ROUNDINGS)),
+    st.sampled_from(CHIPS),
+    st.integers(0, 1 << 30),
+)
+def test_products_of_maps(channels, biased, relu, rounding, chip, seed):
+    rng = np.random.default_rng(seed)
+    shape = (min(channels, 6 if chip is SMALL else 20), *rng.integers(1, 6 if chip is SMALL else 9, 2))
+    most = chip.largest + 1
+    values = {"x": integers(rng, shape, -most, most), "u": integers(rng, shape, -most, most)}
+    exact = tensor(values["x"]) * tensor(values["u"])
+    fractions = {"x": 3, "u": 15, "y": 18 - WIDE_SHIFT, "b": 14}
+    tensors: dict[str, tuple[tuple[int, ...], Role]] = dict.fromkeys(("x", "u", "y"), (shape, Role.ACTIVATION))
+    if biased:
+        values["b"] = integers(rng, shape[0], -most, most)
+        tensors["b"] = ((shape[0],), Role.BIAS)
+        exact = exact + tensor(values["b"]).reshape(-1, 1, 1) * 2**4
+    spaces = {"x": F, "u": G, "y": F if rng.integers(2) else G}
+    op = Operation(Operator.PRODUCT, "p", "forward", ("x", "u"), "y", bias="b" if biased else "", relu=relu)
+    found, _ = Bench(chip, op, tensors, rounding=rounding).run(values, fractions, spaces)
+    exact = torch.relu(exact) if relu else exact
+    assert np.array_equal(found, rounded(exact, chip, WIDE_SHIFT, rounding))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 33), st.booleans(), st.integers(0, 1 << 30))
+def test_sums_over_neighbouring_channels(channels, size, biased, seed):
+    chip, rng = CHIPS[0], np.random.default_rng(seed)
+    x = integers(rng, (channels, *rng.integers(1, 8, 2)), -3000, 3000)
+    values, factor = {"x": x}, 5
+    around = torch.zeros(channels, channels, 1, 1, dtype=torch.float64)
+    for c in range(channels):
+        around[c, max(0, c - (size - 1) // 2) : c + size // 2 + 1] = factor
+    exact = functional.conv2d(tensor(x)[None], around)[0]
+    tensors: dict[str, tuple[tuple[int, ...], Role]] = dict.fromkeys(("x", "y"), (x.shape, Role.ACTIVATION))
+    tensors["f"] = ((1,), Role.CONSTANT)
+    if biased:
+        values["b"] = integers(rng, channels, -500, 500)
+        tensors["b"] = ((channels,), Role.BIAS)
+        exact = exact + tensor(values["b"]).reshape(-1, 1, 1) * 2
+    fractions = {"x": 0, "f": 3, "y": 3 - SHIFT, "b": 2}
+    normalisation = Normalisation(size, 1.0, 1.0, 1.0)
+    op = Operation(
+        Operator.NEIGHBOUR_SUM, "s", "forward", ("x",), "y", bias="b" if biased else "", factors=("f",),
+        normalisation=normalisation,
+    )  # fmt: skip
+    spaces = {"x": F if rng.integers(2) else G, "y": F if rng.integers(2) else G}
+    found, _ = Bench(chip, op, tensors).run(values, fractions, spaces, {"f": np.array([factor / 8])})
+    assert np.array_equal(found, rounded(exact, chip))
 
 
 @settings(max_examples=40, deadline=None)

@@ -211,6 +211,11 @@ def explore(
 @click.option("--steps", default=1, show_default=True, type=click.IntRange(1, 10**7))
 @click.option("--data", type=click.Path(path_type=Path), help=".npz with samples and labels; made ones without it.")
 @click.option("--stepped", is_flag=True, help="Clock by clock instead of instruction by instruction.")
+@click.option(
+    "--trace",
+    type=click.Path(path_type=Path),
+    help="Write the first pass's timeline: JSON for chrome://tracing, Perfetto.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Save the program as it is then.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @one_line
@@ -221,6 +226,7 @@ def simulate(
     steps: int,
     data: Path | None,
     stepped: bool,
+    trace: Path | None,
     output: Path | None,
     as_json: bool,
 ) -> None:
@@ -228,6 +234,10 @@ def simulate(
     from tinycl.simulation import simulate_program
 
     loaded = Program.load(program, Chip.load(chip) if chip else None)
+    if trace:
+        from tinycl.tracing import trace_pass
+
+        trace_pass(loaded, entry, data, trace)
     result = simulate_program(loaded, entry, steps, data, stepped)
     if output:
         loaded.save(output)

@@ -12,7 +12,7 @@ from arch.chip import Chip
 from arch.program import Program
 from arch.workload import Workload
 from compiler.pipeline import TRAIN
-from estimate.area import area
+from estimate.area import Area, area
 from estimate.energy import Energy, energy
 from estimate.ranges import Range
 from estimate.technology import Technology
@@ -52,8 +52,19 @@ def lean(chip: Chip) -> Chip:
     return chip.replace(name=f"{chip.name}, lean", accumulator_banks=1, kernel_registers=1, **memories)
 
 
-def compare(program: Program, one_port_cycles: int) -> tuple[list[Line], Energy]:
-    """The lines of the comparison, and the central energy of a step.
+@dataclass(frozen=True)
+class Comparison:
+    """The lines, the central estimates of a step and of the chip, and those of a lean chip that does the same step."""
+
+    lines: list[Line]
+    energy: Energy
+    area: Area
+    lean_energy: Energy
+    lean_area: Area
+
+
+def compare(program: Program, one_port_cycles: int) -> Comparison:
+    """The paper's chip and step beside the paper.
 
     `program` is the reference network's; `one_port_cycles` are a step's with one port to the weight memory.
     """
@@ -61,26 +72,34 @@ def compare(program: Program, one_port_cycles: int) -> tuple[list[Line], Energy]
     chip, small = program.chip, lean(program.chip)
     few, some, half = (Workload.of(program, TRAIN, "reference").assuming(share) for share in ZERO_SHARES)
     found = energy(some, technology)
-    others = [energy(item, technology) for item in (few, half, replace(some, chip=small))]
+    lean_energy = energy(replace(some, chip=small), technology)
+    others = [energy(few, technology), energy(half, technology), lean_energy]
     step = found.total.widened(*(item.total.central for item in others))
+    size, lean_size = area(chip, technology), area(small, technology)
     ideal = sum(row.macs for row in some.rows) / chip.multipliers
     seconds = Range(*(PAPER_STEPS * cycles * chip.clock_ns * 1e-9 for cycles in (ideal, some.cycles, one_port_cycles)))
-    clock = sum(found.by_component()[name].central for name in ("register clock", "clock tree")) / found.total.central
+    parts = {name: item.central / found.seconds for name, item in found.by_component().items()}
+    clock = parts["register clock"] + parts["clock tree"]
+    sizes = {name: item.central for group in size.tree.values() for name, item in group.items()}
+    general = sum(sizes[name] for name in ("accumulators", "kernels", "writeback"))
     lines = [
         Line(
             "area",
             "mm2",
-            area(chip, technology).total.widened(area(small, technology).total.central),
+            size.total.widened(lean_size.total.central),
             PAPER_MM2,
-            "the paper's memories and registers are not known; a lean chip is the low end",
+            f"{sizes['program memory']:.2g} mm2 are program memories and {general:.2g} mm2 accumulators, kernel "
+            "registers and write-back for any network; what the paper's chip has of these, and of memories, is not "
+            "known",
         ),
         Line(
             "power of a training step",
             "W",
             step * (1 / found.seconds),
             PAPER_WATT,
-            f"{clock:.0%} of the estimate is the registers' clock; how many the paper's chip has, and whether their "
-            "clock is gated, is not known; nor are its supply and its data",
+            f"multipliers and their adder trees alone take {parts['multipliers']:.2g} W, the registers' clock "
+            f"{clock:.2g} W; how many registers the paper's chip has, whether their clock is gated, its supply and its "
+            "data are not known",
         ),
         Line(
             f"time of {PAPER_STEPS:,} steps",
@@ -97,4 +116,4 @@ def compare(program: Program, one_port_cycles: int) -> tuple[list[Line], Energy]
             "the same, and the paper's is its power times its time",
         ),
     ]
-    return lines, found
+    return Comparison(lines, found, size, lean_energy, lean_size)

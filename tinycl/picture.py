@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from arch.files import write_whole
 from compiler.report import Report
+from explore.pictures.style import BLACK, PHASES, RED, Picture, plain, words
 from tinycl.training import Trained
 
-# Okabe and Ito's colours, told apart by colour-blind readers
-_COLOURS = {
-    "forward": "#0072B2",
-    "input_gradient": "#E69F00",
-    "weight_gradient": "#009E73",
-    "bias_gradient": "#CC79A7",
-    "loss": "#56B4E9",
-}
-_CHIP, _TWIN = "#D55E00", "#000000"
+_CHIP, _TWIN = RED, BLACK
+_DRAWN = ("forward", "input_gradient", "weight_gradient", "bias_gradient", "loss")
+"""Phases whose cycles are drawn, in this order."""
 
 
 def draw(trained: list[Trained], digits: Report, reference: Report, path: Path) -> None:
     """Write a PNG: held-out accuracy by epoch, and cycles of a training step by layer and phase of both networks."""
-    figure, axes = plt.subplots(1, 3, figsize=(15, 4.6), gridspec_kw={"width_ratios": [1.15, 1, 1]})
+    picture = Picture(figsize=(15, 4.6))
+    axes = picture.subplots(1, 3, gridspec_kw={"width_ratios": [1.15, 1, 1]})
     _curves(axes[0], trained)
     _bars(axes[1], digits, "digits network")
     _bars(axes[2], reference, "reference network (shape inferred)")
-    figure.tight_layout()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    plt.close(figure)
-    write_whole(path, buffer.getvalue())
+    picture.write(path)
 
 
 def _curves(axes, trained: list[Trained]) -> None:
@@ -58,17 +43,17 @@ def _curves(axes, trained: list[Trained]) -> None:
 
 
 def _bars(axes, report: Report, title: str) -> None:
-    layers = list(dict.fromkeys(row.layer for row in report.rows if row.phase in _COLOURS))
+    layers = list(dict.fromkeys(row.layer for row in report.rows if row.phase in _DRAWN))
     left = dict.fromkeys(layers, 0)
-    for phase, colour in _COLOURS.items():
+    for phase in _DRAWN:
         rows = [row for row in report.rows if row.phase == phase]
         if rows:
             axes.barh(
                 [row.layer for row in rows],
                 [row.cycles for row in rows],
                 left=[left[row.layer] for row in rows],
-                color=colour,
-                label=phase.replace("_", " "),
+                color=PHASES[phase],
+                label=words(phase),
             )
         for row in rows:
             left[row.layer] += row.cycles
@@ -77,4 +62,4 @@ def _bars(axes, report: Report, title: str) -> None:
     axes.set_xlabel("cycles of a training step")
     axes.set_title(f"{title}: {report.cycles:,} cycles")
     axes.legend(frameon=False, fontsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain(axes)

@@ -40,7 +40,10 @@ def test_elements_have_places_of_their_own(kind, data):
         pitch = map_pitch(shape[1], CHIP)
         more = {"pitch": pitch, "plane": pitch * shape[0]}
     elif kind in (Kind.FILTERS, Kind.CHANNELS, Kind.LANES):
-        more = {"kernels": KernelRows(chunk=data.draw(st.integers(1, shape[2])), rotated=data.draw(st.booleans()))}
+        cut = KernelRows(chunk=data.draw(st.integers(1, shape[2])), rotated=data.draw(st.booleans()))
+        if cut.chunk == 1:
+            cut = cut.model_copy(update={"columns": data.draw(st.integers(1, shape[3]))})
+        more = {"kernels": cut}
     one = region(kind, shape, **more)
     places = one.indices(CHIP)
     assert places.shape == shape

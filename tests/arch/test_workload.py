@@ -15,7 +15,7 @@ from sim.fast import FastMachine
 RNG = np.random.default_rng(1)
 SAMPLES = RNG.uniform(0, 1, (4, 3, 6, 6))
 LABELS = RNG.integers(0, 4, 4)
-NETWORK = Network("small", (3, 6, 6)).conv(3, name="c").relu().dense(4, name="d").softmax_cross_entropy()
+NETWORK = Network("small", (3, 6, 6)).conv(3, 2, padding=0, name="c").relu().dense(4, name="d").softmax_cross_entropy()
 CHIP = Chip.load("tiny").replace(program_memory={"instructions": 256}, accumulator_banks=3)
 
 

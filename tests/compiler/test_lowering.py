@@ -123,6 +123,27 @@ def test_local_response_normalisation_is_onnx_s():
         np.testing.assert_allclose(FloatTwin(lowered(net)).infer(sample), evaluate(net, {}, sample)["lrn1"], rtol=1e-12)
 
 
+def test_transposes_that_move_nothing_are_left_out():
+    there = Network("n", (2, 5, 6)).transpose((1, 2, 0)).transpose((2, 0, 1)).conv(3)
+    assert [item.inputs for item in lowered(there).entries["infer"]] == [("input",)]
+    relabelled = Network("n", (2, 5, 6)).conv(3).global_average_pool().transpose((1, 2, 0)).flatten().dense(4)
+    assert [item.operator for item in lowered(relabelled).entries["infer"]][1:] == ["GlobalAveragePool", "Gemm"]
+
+
+def test_maps_are_joined_after_they_are_pooled():
+    pytest.importorskip("torch", reason="PyTorch is the reference: pip install torch==2.13.0")
+    from tests.compiler.evaluate import evaluate
+
+    net = Network("n", (2, 6, 6)).conv(3, name="a").conv(2, name="b", after="input").concat("a", "b").max_pool(2)
+    parameters = net.initial(0)
+    graph = lower(net, parameters)
+    assert [item.operator for item in graph.operations] == ["Conv", "Conv", "MaxPool", "MaxPool", "ChannelMap"]
+    sample = np.random.default_rng(0).normal(size=(2, 6, 6))
+    expected = evaluate(net, net.checked(parameters), sample)[net.last]
+    np.testing.assert_allclose(FloatTwin(graph).infer(sample), expected, rtol=1e-12)
+    assert len(lower(net, parameters, train=True).operations) == 4
+
+
 def test_decided_formats_are_those_of_tensors():
     net = Network("n", (2, 5, 5)).conv(3).relu()
     net.fractions |= {"input": 7, "conv1": 9, "relu1": 6}
@@ -140,7 +161,8 @@ def test_names_that_tensors_need_are_refused():
     [
         (Network("n", (2, 5, 5)).conv(3).lrn(3), "lrn1: LRN has no gradient"),
         (Network("n", (2, 5, 5)).conv(3).dropout(0.5), "dropout1: dropout is not executed in training"),
-        (Network("n", (2, 5, 5)).transpose((1, 0, 2)), "transpose1: a transpose is not executed"),
+        (Network("n", (2, 5, 5)).transpose((1, 0, 2)), r"transpose1: a transpose of \[2, 5, 5\] .* channels first"),
+        (Network("n", (2, 5, 6)).transpose((1, 2, 0)).transpose((1, 0, 2)), "transpose2: a transpose of"),
         (Network("n", (2, 5, 5)).average_pool(3, padding=1, stride=1), "average_pool1: training needs an average"),
         (Network("n", (2, 4, 4)).reshape((4, 2, 4)), r"reshape1: a reshape of \[2, 4, 4\]"),
         (Network("n", (2, 4, 4)).flatten().batch_norm(), "batch_norm1: reads flatten1, the map"),

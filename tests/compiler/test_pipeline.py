@@ -30,6 +30,7 @@ def test_it_stops_after_any_pass(build):
     made = {
         "lowering": "graph",
         "patches": "graph",
+        "normalisation": "graph",
         "differentiation": "graph",
         "kernels": "kernels",
         "calibration": "largest",

@@ -26,8 +26,18 @@ INFER = Options(train=False)
 @pytest.mark.parametrize(
     ("network", "options", "chip", "words"),
     [
-        (Network("n", (1, 8, 8)).conv(2).lrn(3).relu().lrn(3), INFER, PAPER, ["lrn1", "lrn2", "not executed"]),
-        (Network("n", (2, 8, 8)).conv(2).transpose((0, 2, 1)), INFER, PAPER, ["transpose1", "remove it"]),
+        (
+            Network("n", (1, 8, 8)).conv(2).lrn(3).relu().lrn(3).dense(3).softmax_cross_entropy(),
+            Options(),
+            PAPER,
+            ["lrn1", "lrn2", "batch normalisation"],
+        ),
+        (
+            Network("n", (2, 8, 8)).conv(2).transpose((0, 2, 1)),
+            INFER,
+            PAPER,
+            ["transpose1", "channels first", "remove it"],
+        ),
         (Network("n", (8, 100, 100)).conv(8).dense(3), INFER, ALONE, ["feature memory", "bytes too few", "external"]),
         (Network("n", (8, 60, 60)).dense(10), INFER, ALONE, ["dense1.weight", "weight memory", "bytes too few"]),
         (small(), Options(learning_rate=0.03), PAPER, ["learning_rate", "power of two", "0.015625", "0.03125"]),

@@ -192,3 +192,11 @@ def test_without_pytorch_the_extra_is_named(monkeypatch):
 def test_an_unknown_mlperf_network_is_refused():
     with pytest.raises(NetworkError, match="resnet9: must be one of resnet8"):
         mlperf_network("resnet9")
+
+
+def test_a_local_response_normalisation_is_one_node():
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.LocalResponseNorm(5, alpha=0.3, beta=0.6, k=1.5), nn.ReLU())
+    network, _ = agree(module, (3, 7, 7))
+    assert [(node.name, node.operator) for node in network.nodes] == [("0", "Conv"), ("1", "LRN"), ("2", "Relu")]
+    with pytest.raises(NetworkError, match="1: its size must be odd, not 4"):
+        load_torch(nn.Sequential(nn.Conv2d(3, 8, 3), nn.LocalResponseNorm(4)), (3, 7, 7))

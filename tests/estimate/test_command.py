@@ -98,6 +98,15 @@ def test_a_memory_out_of_range_is_refused(program, tmp_path):
     assert result.exit_code == 2 and "cannot be made of" in result.stderr and result.stderr.count("\n") == 1
 
 
+def test_data_is_counted_on(program, tmp_path):
+    path = tmp_path / "samples.npz"
+    np.savez(path, samples=np.zeros((2, 3, 6, 6)))
+    zeros, unknown = (json.loads(call(program, *more, "--json").stdout)["energy"] for more in (("--data", path), ()))
+    assert zeros["zeros_known"] and not zeros["estimated"] and not unknown["zeros_known"]
+    saved = unknown["components_J"]["multipliers"]["central"] - zeros["components_J"]["multipliers"]["central"]
+    assert saved > 0.3 * unknown["components_J"]["multipliers"]["central"]  # every product has a zero
+
+
 def test_picture_shows_every_row_with_energy(program, tmp_path):
     path = tmp_path / "energy.png"
     assert call(program, "--picture", path).exit_code == 0 and path.read_bytes().startswith(b"\x89PNG")

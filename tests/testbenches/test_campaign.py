@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from arch.chip import Chip
-from arch.isa import ENGINES, EXECUTED, MODES, Compute, Engine, mode_of
+from arch.isa import ENGINES, EXECUTED, Compute, Engine, Overflow, Rounding, mode_of
+from sim.fast import FastMachine
 from testbenches import campaign_share
+from testbenches.aiming import Aim, aimed_program, aims
 from testbenches.campaign import Plan, run_campaign
 from testbenches.campaign_page import page
 from testbenches.campaign_share import Share, Tally, illegal_opcodes, replay, run_share, share_program
@@ -17,7 +19,6 @@ from testbenches.code_coverage import CodeCoverage, CodePoint, read_points
 from testbenches.code_exclusions import exclusions
 from testbenches.corners import CORNERS, corner_program
 from testbenches.coverage import REACHABLE, Coverage
-from testbenches.generate import KINDS, LOADS
 from testbenches.generate_chips import TAPS, random_chips
 
 TINY = Chip.load("tiny")
@@ -89,22 +90,35 @@ def test_corner_programs_are_of_their_corner(name: str):
     assert all(CORNERS[name].wants(nest, TINY) for nest in nests)
 
 
-def test_a_corner_s_kinds_can_be_fewer():
-    name, rng = "updates lost and too large", np.random.default_rng(2)
-    program = corner_program(TINY, rng, name, kinds=["rows", "convolution"])
-    assert {mode_of(nest) for nest in program.streams[Engine.ARRAY] if isinstance(nest, Compute)} == {"rows"}
-    assert CORNERS[name].image == "scales"
-    assert {0, TINY.largest, -TINY.largest - 1} < set(program.image.weight.flat)
-
-
-def test_holes_name_the_modes_that_are_drawn_for_them():
-    assert set(MODES) < set(campaign_share._open_kinds(Coverage()))
+def but_for(group: str, *point: str) -> Coverage:
+    """Everything reached but one point."""
     known = Coverage()
-    for group, points in REACHABLE.items():
-        known.hits[group].update(points)
-    assert set(campaign_share._open_kinds(known)) == set(KINDS)
-    del known.hits["mode, skip"]["dense_input", "some"]
-    assert set(campaign_share._open_kinds(known)) == {"dense_input", *LOADS}
+    for name, points in REACHABLE.items():
+        known.hits[name].update(points)
+    del known.hits[group][point]
+    return known
+
+
+def test_holes_name_what_is_drawn_for_them():
+    known = but_for("mode, skip", "dense_input", "some")
+    assert aims(known, TINY) == [Aim(("dense_input",), {}, "")]
+    program = aimed_program(TINY, np.random.default_rng(2), known)
+    drawn = [item for item in program.streams[Engine.ARRAY] if isinstance(item, Compute)]
+    assert {mode_of(item) for item in drawn} == {"dense_input"}
+    alone = TINY.replace(accumulator_banks=1)
+    assert not aims(but_for("mode, skip", "scatter", "some"), alone)
+
+
+@pytest.mark.parametrize("event", ["saturation", "lost update", "both"])
+def test_an_event_that_depends_on_data_is_soon_met(event: str):
+    point = "rows", "STOCHASTIC", "WRAP", event
+    known = but_for("mode, rounding, overflow, event", *point)
+    (aim,) = aims(known, TINY)
+    assert aim == Aim(("rows",), {"rounding": Rounding.STOCHASTIC, "overflow": Overflow.WRAP}, event)
+    for seed in range(20):
+        program = aimed_program(TINY, np.random.default_rng(seed), known)
+        known.record(TINY, program, "main", FastMachine(program).run("main"))
+    assert not known.holes()
 
 
 def test_the_dma_of_a_chip_without_external_memory_only_halts():

@@ -1,0 +1,105 @@
+"""Programs that aim at holes of the functional coverage: instructions with the fields that holes name, on data that
+brings the event which they lack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from arch.chip import Chip
+from arch.isa import ENGINE_OF, MODES, Base, Compute, Instruction, Load, Loss, Overflow, Rounding, Transfer
+from arch.legal import problems
+from arch.program import Program
+from testbenches.coverage import Coverage
+from testbenches.coverage_groups import GROUPS
+from testbenches.generate import KINDS, LOADS, existing, random_instruction, random_program
+from testbenches.images import IMAGES
+from testbenches.transfers import TRANSFERS
+
+_CANDIDATES = 12
+"""Draws of an instruction; the one that hits most holes is taken, or the first that can bring the event."""
+_LENGTH = 8
+_ENUMS: dict[str, type[IntEnum]] = {"rounding": Rounding, "overflow": Overflow, "base": Base}
+_FLAGS = ("mask", "relu", "negate")
+_EVENTS = {"saturation": "extremes", "lost update": "scales", "both": "scales"}
+"""The image on which an event is likely, of those that depend on data."""
+
+
+class Aim(NamedTuple):
+    """A hole: the kinds of instructions that may hit it, fields that they need, and an event or ""."""
+
+    kinds: tuple[str, ...]
+    fields: dict[str, int]
+    event: str
+
+
+def aims(reached: Coverage, chip: Chip) -> list[Aim]:
+    """An aim for every hole of the groups of instructions that the chip may hit."""
+    holes = reached.holes()
+    found = [
+        _aim(dict(zip((axis.name for axis in group.axes), point, strict=True)), group.kinds)
+        for group in GROUPS
+        for point in holes.get(group.name, ())
+    ]
+    return [aim for aim in found if existing(aim.kinds, chip)]
+
+
+def _aim(point: dict[str, str], kinds: tuple[type[Instruction], ...]) -> Aim:
+    names = {Compute: tuple(MODES), Load: LOADS, Loss: ("loss",), Transfer: TRANSFERS}
+    some = (point["mode"],) if "mode" in point else tuple(name for kind in kinds for name in names.get(kind, ()))
+    fields = {name: int(enum[point[name]]) for name, enum in _ENUMS.items() if name in point}
+    fields |= {name: int(point[name]) for name in _FLAGS if name in point}
+    return Aim(some, fields, point.get("event", "") if point.get("event") in _EVENTS else "")
+
+
+def aimed_program(chip: Chip, rng: np.random.Generator, reached: Coverage) -> Program:
+    """A legal program whose instructions aim at holes that one image can serve; without holes any program."""
+    found = aims(reached, chip)
+    if not found:
+        return random_program(chip, rng, int(rng.integers(3, 10)))
+    event = found[rng.integers(len(found))].event
+    alike = [aim for aim in found if aim.event == event]
+
+    def draw(chip: Chip, rng: np.random.Generator, kind: str) -> Instruction:
+        own = [aim for aim in alike if kind in aim.kinds]
+        if not own:
+            return random_instruction(chip, rng, kind)
+        aim = own[rng.integers(len(own))]
+        drawn = (_toward(random_instruction(chip, rng, kind), aim, chip) for _ in range(_CANDIDATES))
+        if not event:
+            return max(drawn, key=lambda item: reached.new(chip, ENGINE_OF[item.opcode][0], item))
+        item = next(drawn)
+        return item if _brings(item, event) else next((other for other in drawn if _brings(other, event)), item)
+
+    named = {kind for aim in alike for kind in aim.kinds}
+    kinds = existing([kind for kind in KINDS if kind in named or kind in LOADS], chip)
+    image = IMAGES[_EVENTS[event] if event and rng.random() < 0.8 else "mixed"]
+    length = min(_LENGTH, chip.program_memory.instructions - 2)
+    return random_program(chip, rng, length, kinds=_weighed(kinds, named), draw=draw, image=image)
+
+
+def _weighed(kinds: Sequence[str], named: set[str]) -> list[str]:
+    """The kinds, those that are named as often as all others together."""
+    others = [kind for kind in kinds if kind not in named]
+    aimed = [kind for kind in kinds if kind in named]
+    return others + aimed * max(1, -(-len(others) // len(aimed)))
+
+
+def _toward(item: Instruction, aim: Aim, chip: Chip) -> Instruction:
+    """The instruction with the aim's fields, if it is legal with them."""
+    changed = replace(item, **aim.fields)
+    return item if any(problems(changed, chip)) else changed
+
+
+def _brings(item: Instruction, event: str) -> bool:
+    """Whether an event is likely: an update is lost, or is too large, where the old weight weighs as much as one step
+    of the result or a little more."""
+    if not isinstance(item, Compute):
+        return True
+    if event == "saturation":
+        return item.shift <= 2 or item.base_shift > item.shift
+    return item.base == Base.ROW and 1 < item.shift <= item.base_shift <= item.shift + 4
