@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sim import FastMachine, SteppingMachine
     from tinycl.compiled import Compiled, compile
     from tinycl.device import Device
+    from tinycl.estimated import Estimated, estimate
     from tinycl.exploration import sweep, timing
     from tinycl.models import Model, load_onnx
     from tinycl.simulated import Simulated, simulate
@@ -21,6 +22,7 @@ __all__ = [
     "Chip",
     "Compiled",
     "Device",
+    "Estimated",
     "FastMachine",
     "Model",
     "Network",
@@ -30,6 +32,7 @@ __all__ = [
     "SteppingMachine",
     "compile",
     "compile_network",
+    "estimate",
     "load_onnx",
     "pareto",
     "simulate",
@@ -44,6 +47,7 @@ _ROOMS = {
     "sim": ("FastMachine", "SteppingMachine"),
     "tinycl.compiled": ("Compiled", "compile"),
     "tinycl.device": ("Device",),
+    "tinycl.estimated": ("Estimated", "estimate"),
     "tinycl.exploration": ("sweep", "timing"),
     "tinycl.models": ("Model", "load_onnx"),
     "tinycl.simulated": ("Simulated", "simulate"),
