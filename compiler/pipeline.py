@@ -191,8 +191,16 @@ def compile_network(
 ) -> Build:
     """Compile a network for a chip; the program is in `.program`, its cost in `.reports`.
 
-    `parameters` are float arrays as `Network.shapes` names them. `stop_after` is a name in `PASSES`; `watch` is called
-    with each pass's name before it begins. Raises `NetworkError` naming the node and the way out.
+    `network` ends with a loss if `options` (by default `Options()`) train; `parameters` are float arrays as
+    `Network.shapes` names them; `calibration` holds samples that number formats are fitted to. `stop_after` is a name
+    in `PASSES`; `watch` is called with each pass's name before it begins. Raises `NetworkError` naming the node and the
+    way out.
+
+    >>> network = Network("small", (1, 6, 6)).conv(4).relu().dense(3).softmax_cross_entropy()
+    >>> samples = Calibration(np.ones((2, 1, 6, 6)), np.array([0, 2]), steps=2)
+    >>> build = compile_network(network, Chip.load("paper"), network.initial(seed=0), samples)
+    >>> list(build.reports)
+    ['infer', 'train']
     """
     if stop_after not in PASSES:
         raise NetworkError(f"stop_after must be one of {', '.join(PASSES)}, not {stop_after}")

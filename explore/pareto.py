@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 def pareto(table: DataFrame, minimise: Sequence[str] = (), maximise: Sequence[str] = ()) -> DataFrame:
     """The rows that no other row beats: none is at least as good in every named column and better in one.
 
-    Rows without a number in one of the columns are left out; of equal rows all stay. Sorted by the named columns in
-    their order, the index kept. Raises `InputError` on a column that is not there or holds no numbers.
+    `minimise` and `maximise` are columns. Rows without a number in one of them are left out; of equal rows all stay.
+    Sorted by the named columns in their order, the index kept. Raises `InputError` on a column that is not there or
+    holds no numbers.
 
     >>> from pandas import DataFrame
     >>> table = DataFrame({"cycles": [10, 20, 30], "area_mm2": [3.0, 1.0, 2.0]})

@@ -67,7 +67,7 @@ def read_network(name: str) -> Network:
 def load_onnx(path: str | PathLike[str]) -> Model:
     """The network and parameters of an ONNX file; random parameters, and a note, if the file has none of its own.
 
-    Raises `InputError` naming the file, or every node that is not supported.
+    `path` ends in .onnx. Raises `InputError` naming the file, or every node that is not supported.
 
     >>> load_onnx("net.yaml")
     Traceback (most recent call last):

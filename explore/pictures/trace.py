@@ -64,7 +64,9 @@ def trace_events(program: Program, entry: str, result: Result | None = None) -> 
 
 
 def write_trace(path: Path, program: Program, entry: str, result: Result | None = None) -> None:
-    """Write `trace_events` to a JSON file, whole or not at all. Raises `InputError` where it cannot be written.
+    """Write `trace_events` of a `program`'s `entry` (and `result`) to the JSON file `path`, whole or not at all.
+
+    Raises `InputError` where it cannot be written.
 
     >>> import json, pathlib, tempfile
     >>> from tinycl import Network, compile
