@@ -47,7 +47,7 @@ def test_no_row_is_above_the_roof(compiled):
         (roof,) = axes.lines
         x, y = roof.get_data()
         for points in axes.collections:
-            for across, up in points.get_offsets():
+            for across, up in np.asarray(points.get_offsets()):
                 assert up <= np.exp(np.interp(np.log(across), np.log(x), np.log(y))) * 1.001
     with pytest.raises(InputError, match="memory must be one of"):
         pictures.roofline(compiled.report, PAPER, "disk")

@@ -1,5 +1,6 @@
 """Planted bugs: lock-step finds each, and says where it is."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from unittest.mock import patch
@@ -180,7 +181,7 @@ def test_encoder_field(lockstep):
 
 def test_timing_formula(lockstep):
     """Words that are written do not hold the loader up."""
-    nest_of, asked_anew = arch.timing.nest_of, arch.timing._measured.__wrapped__
+    nest_of, asked_anew = arch.timing.nest_of, inspect.unwrap(arch.timing._measured)
     with (
         patch.object(arch.timing, "nest_of", lambda *nest: nest_of(*nest)._replace(shares=0)),
         patch.object(arch.timing, "_measured", asked_anew),
