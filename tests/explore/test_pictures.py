@@ -173,7 +173,7 @@ def test_vcd(tmp_path):
     assert (recording.unit, recording.end) == ("10ps", 9)
     assert recording.signals["a"].times == [0, 3, 9] and recording.signals["a"].values == [0, 1, 0]
     assert recording.signals["u.b"].values == [None, 5] and recording.signals["u.b"].at(8) == 5
-    for name, text in (("c", "no signal is called c"), ("", "")):
+    for name, text in (("c", "no signal is called c"), ("", "no signal is called")):
         with pytest.raises(InputError, match=text):
             read_vcd(path, [name])
     path.write_text("hello")
