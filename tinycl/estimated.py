@@ -52,7 +52,9 @@ def estimate(
     voltage: float | None = None,
     zero_share: float | None = None,
 ) -> Estimated:
-    """Energy of one pass of `entry` (by default a training step if there is one), and the chip's area.
+    """Energy of one pass of a compiled or timed `network`, and its chip's area.
+
+    `entry` is by default a training step if there is one.
 
     `technology` is the name of one that comes with tinycl or a YAML file; `clock_ns` (ns) and `voltage` (V) replace
     the chip's clock period and the technology's supply. `zero_share`, 0 to 1, is the share of products taken to have
