@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -277,8 +278,7 @@ def held(compute: Compute, draw: Draw) -> list[Compute]:
     """`compute` in two: one that holds, and one that keeps, with other words and kernels."""
     if compute.emission in (Emission.STEP, Emission.ROW):
         return [compute]
-    fields = vars(compute)
-    parts = [Compute(**{**fields, "hold": 1}), Compute(**{**fields, "keep": 1, "negate": draw.below(2)})]
+    parts = [replace(compute, hold=1), replace(compute, keep=1, negate=draw.below(2))]
     return [compute] if any(list(problems(part, draw.chip)) for part in parts) else parts
 
 

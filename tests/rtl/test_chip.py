@@ -1,6 +1,7 @@
 """The whole chip in Verilator against `reference` (values), `arch.timing` (cycles) and `arch.counts` (events)."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,6 +126,6 @@ def test_tokens_order_the_engines(harness):
     vector: list = []
     for i in range(8):
         load = random_load(Destination.VECTOR, harness.chip, rng)
-        array.append(Load(**{**vars(load), "wait": to_vector if i else 0, "signal": to_vector}))
-        vector.append(Loss(**{**vars(random_loss(harness.chip, rng)), "wait": to_array, "signal": to_array}))
+        array.append(replace(load, wait=to_vector if i else 0, signal=to_vector))
+        vector.append(replace(random_loss(harness.chip, rng), wait=to_array, signal=to_array))
     check(harness, [*array, Halt(wait=to_vector)], [*vector, Halt()], random_image(harness.chip, rng))
