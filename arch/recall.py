@@ -16,6 +16,14 @@ _Kind = TypeVar("_Kind", bound=Instruction)
 _Answer = TypeVar("_Answer")
 _Function = Callable[[_Kind, Chip], _Answer]
 
+_answers: list[dict] = []
+
+
+def forget() -> None:
+    """Forget every answer: whoever changes the machine while it is loaded (`isa.MODES`) does this next."""
+    for known in _answers:
+        known.clear()
+
 
 def by_body(function: _Function[_Kind, _Answer]) -> _Function[_Kind, _Answer]:
     """The function, asked once for all instructions that differ in nothing but their tokens."""
@@ -29,6 +37,7 @@ def by_form(function: _Function[_Kind, _Answer]) -> _Function[_Kind, _Answer]:
 
 def _recalling(function: _Function[_Kind, _Answer], key: Callable[[_Kind], tuple]) -> _Function[_Kind, _Answer]:
     known: dict[tuple, _Answer] = {}
+    _answers.append(known)
 
     @wraps(function)
     def recalled(instruction: _Kind, chip: Chip) -> _Answer:

@@ -236,13 +236,14 @@ def _nest(chip: Chip) -> Units:
 
 
 def _multipliers(chip: Chip) -> Units:
-    """Routes of both operands, the products, and their sums over taps, lanes, both or neither."""
+    """Routes of both operands, the products, their sums over taps, lanes, both or neither; those with a zero."""
     taps, lanes, product, reduced = chip.taps, chip.lanes, product_bits(chip), reduced_bits(chip)
     trees = _tree_bits(chip.multipliers, product)[0]
     trees += lanes * _tree_bits(taps, product)[0] + taps * _tree_bits(lanes, product)[0]
     negations = chip.multipliers * (product + 1) + (taps + lanes + 1) * reduced
+    zeros = chip.multipliers + chip.multipliers.bit_length()
     return Units(
-        chip.multipliers * (product + reduced),
+        chip.multipliers * (product + reduced) + zeros,
         trees + negations,
         row_bits(chip) * (2 * chip.kernel + 32) + 1200,
         chip.multipliers,

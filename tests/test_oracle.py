@@ -19,7 +19,11 @@ from tests.compiler.emission_bench import Bench
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle; install the extra `torch`")
 functional = torch.nn.functional
-SMALL = Chip.load("tiny").replace(accumulator_banks=3, weight_memory={"bytes": 1 << 15, "banks": 1, "pages": 2})
+SMALL = Chip.load("tiny").replace(
+    accumulator_banks=3,
+    weight_memory={"bytes": 1 << 15, "banks": 1, "pages": 2},
+    program_memory={"instructions": 1024},
+)
 CHIPS = [Chip.load("paper"), SMALL]
 SHIFT = 3
 WIDE_SHIFT = 14
