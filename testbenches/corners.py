@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from arch.chip import Chip
 from arch.isa import MODES, SKIPPING, Base, Compute, Instruction, Reduction, Rounding, Stationary, Traversal
+from arch.legal import problems
 from arch.nest_rules import most_iterations
 from arch.program import Program
 from arch.spans import source_spans
@@ -22,13 +23,17 @@ _DRAWS = 200
 
 @dataclass(frozen=True)
 class Corner:
-    """Kinds of instructions, which of them are wanted, and a name of `IMAGES`. What is no COMPUTE is always wanted."""
+    """Kinds of instructions, which of them are wanted, and a name of `IMAGES`. What is no COMPUTE is always wanted.
+
+    `fields` are given to each instruction that is legal with them, where what is wanted is drawn too seldom.
+    """
 
     kinds: tuple[str, ...] = KINDS
     nest: Callable[[Compute, Chip], bool] = lambda nest, chip: True
     image: str = "mixed"
     length: int = 8
     chains: float = 0
+    fields: Mapping[str, int] = field(default_factory=dict)
 
     def wants(self, instruction: Instruction, chip: Chip) -> bool:
         """Whether the instruction is of the corner."""
@@ -77,6 +82,7 @@ def _matches(nest: Compute, chip: Chip) -> bool:
     return inside and nest.tap == 1 and nest.outer * nest.kernel_height * nest.kernel_width == 1
 
 
+_ONE_TAP = {"pad_top": 0, "pad_left": 0, "tap": 1, "outer": 1, "kernel_height": 1, "kernel_width": 1}
 CORNERS: dict[str, Corner] = {
     "one place": Corner(nest=lambda nest, _: _words(nest) == 1),
     "one channel": Corner(_WINDOWS + LOADS, lambda nest, _: nest.iterations == 1),
@@ -95,7 +101,7 @@ CORNERS: dict[str, Corner] = {
     "inner steps": Corner(_PIXELS + LOADS, lambda nest, _: nest.kernel_height * nest.kernel_width > 1),
     "sums kept": Corner(_WINDOWS + _BLOCKS + _PIXELS + LOADS, chains=1),
     "equal maxima": Corner((*_MAXIMA, "load_kernel"), image="few values"),
-    "one number matched": Corner(("match",), _matches, "ones"),
+    "one number matched": Corner(("match",), _matches, "ones", fields=_ONE_TAP),
     "updates lost and too large": Corner(_UPDATES, _updates, "scales"),
     "little to do": Corner((*SKIPPING, *LOADS), lambda nest, _: nest.skip == 1, "sparse"),
     "nothing to do": Corner((*SKIPPING, *LOADS), lambda nest, _: nest.skip == 1, "zeros"),
@@ -105,16 +111,23 @@ CORNERS: dict[str, Corner] = {
 """Every corner, by name."""
 
 
+def _drawn(chip: Chip, rng: np.random.Generator, kind: str, corner: Corner) -> Instruction:
+    """A legal instruction, with the corner's fields if it is legal with them too."""
+    item = random_instruction(chip, rng, kind)
+    fixed = replace(item, **corner.fields) if corner.fields else item
+    return item if list(problems(fixed, chip)) else fixed
+
+
 def corner_program(chip: Chip, rng: np.random.Generator, name: str) -> Program:
     """A legal program of a corner of `CORNERS`."""
     corner = CORNERS[name]
 
     def wanted(chip: Chip, rng: np.random.Generator, kind: str) -> Instruction:
-        item = random_instruction(chip, rng, kind)
+        item = _drawn(chip, rng, kind, corner)
         for _ in range(_DRAWS):
             if corner.wants(item, chip):
                 break
-            item = random_instruction(chip, rng, kind)
+            item = _drawn(chip, rng, kind, corner)
         return item
 
     length = min(corner.length, chip.program_memory.instructions - 2)
