@@ -466,8 +466,17 @@ CELL_INDEX_BITS = 6
 
 
 _FIELDS = {name: mode._asdict() for name, mode in MODES.items()}
-_NAMES: dict[tuple, str] = {tuple(mode): name for name, mode in MODES.items()}
+_NAMES: dict[tuple, str] = {}
 _MODE = attrgetter(*Mode._fields)
+
+
+def index_modes() -> None:
+    """Look at `MODES` anew, after a change of it."""
+    _NAMES.clear()
+    _NAMES.update({tuple(mode): name for name, mode in MODES.items()})
+
+
+index_modes()
 
 
 def mode_of(compute: Compute) -> str | None:

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import TypeVar
 
 from arch.chip import Chip
-from arch.isa import Instruction
+from arch.isa import Instruction, index_modes
 
 _MOST = 1 << 16
 """Answers that a function remembers; then it begins anew."""
@@ -20,7 +20,8 @@ _answers: list[dict] = []
 
 
 def forget() -> None:
-    """Forget every answer: whoever changes the machine while it is loaded (`isa.MODES`) does this next."""
+    """Forget every answer: whoever changes `isa.MODES` while it is loaded does this next."""
+    index_modes()
     for known in _answers:
         known.clear()
 
