@@ -179,10 +179,8 @@ def _add(group: Group, tokens: list[str], at: int) -> int:
 
 def _read(path: Path) -> str:
     try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            with gzip.open(path) as file:
-                data = file.read(LARGEST + 1)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(LARGEST + 1)
         if len(data) > LARGEST:
             raise InputError(f"{path}: must be at most {LARGEST} bytes")
         return data.decode()
