@@ -10,8 +10,9 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
+from types import CodeType
 
 import numpy as np
 
@@ -99,7 +100,8 @@ class Netlist:
         for cell in self.gates:
             pins = {pin: waves[nets[0]] for pin, nets in cell.pins.items() if nets and nets[0] in waves}
             for pin, net in outputs_of(cell).items():
-                value = eval(_code(cell.group, pin), {"__builtins__": {}}, pins)  # type: ignore[arg-type]
+                assert cell.group is not None
+                value = eval(_code(cell.group, pin), {"__builtins__": {}}, pins)
                 waves[net] = value if isinstance(value, np.ndarray) else np.full(length, bool(value & 1))
         return waves
 
@@ -116,15 +118,14 @@ def _input_nets(cell: Cell) -> list[Net]:
     return [net for pin, nets in cell.pins.items() if pin not in outputs for net in nets]
 
 
-_codes: dict[int, object] = {}
-
-
-def _code(group: Group, pin: str):
+def _code(group: Group, pin: str) -> CodeType:
     found = next(item for item in group.all("pin") if item.names[0] == pin)
-    key = id(found)
-    if key not in _codes:
-        _codes[key] = compile(expression(found.attributes["function"]), pin, "eval")
-    return _codes[key]
+    return _compiled(found.attributes["function"])
+
+
+@cache
+def _compiled(function: str) -> CodeType:
+    return compile(expression(function), "function", "eval")
 
 
 def _pins(connections: Mapping[str, list]) -> dict[str, tuple[Net, ...]]:
