@@ -1,7 +1,6 @@
 """Every notebook runs, cell by cell, tells its story in few cells and is committed without outputs."""
 
 import ast
-import importlib.util
 import os
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from arch import isa
 from arch.recall import forget
@@ -71,10 +71,6 @@ def _execute(source: str, where: str, names: dict) -> None:
 @each
 @pytest.mark.skipif(not os.environ.get(SLOW), reason=REASON)
 def test_it_runs_in_a_kernel(path, tmp_path):
-    if importlib.util.find_spec("nbclient") is None:
-        pytest.skip("install the extra `notebook` to execute notebooks in a kernel")
-    from nbclient import NotebookClient
-
     notebook = nbformat.read(path, as_version=4)
     folder = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources=folder).execute()
