@@ -2,10 +2,12 @@
 
 The chip holds all maps and weights, as SCALE-Sim's model assumes by default that memory never keeps the array waiting:
 windows of 7 x 7 and 16 lanes, 784 multipliers, beside SCALE-Sim's array of 32 x 32. Equal layers are timed once.
-Modules are imported and numba's code is loaded, by other layers, before the clock starts; the whole process's time is
+`cpu_seconds` is the process's CPU time, user and system, of the calls that time the 21 layers in a warm process:
+modules are imported and numba's code is loaded, by other layers, before the clock starts. The whole process's time is
 reported beside it.
 With `--scale-sim` the Python of an environment that has scalesim 3.0.0 (numpy < 2), the same layers are simulated there
-in this run (about ten minutes, 5.5 GB), and the ratio of CPU times is printed.
+in this run (about ten minutes, 5.5 GB), and the ratio of CPU times is printed; of SCALE-Sim the whole process's is
+taken, of which its imports are seconds.
 
     python benchmarks/timing_mode.py [--scale-sim VENV/bin/python]
 """
