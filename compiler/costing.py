@@ -28,7 +28,7 @@ def cost_network(network: Network, chip: Chip, options: Options, density: float 
         raise NetworkError("skip must come with a density of values that are not zero")
     parameters = {name: np.broadcast_to(_WEIGHT, shape) for name, shape in network.shapes.items()}
     build = Build(network, chip, parameters, Calibration(np.empty(0), np.empty(0), 0), options)
-    for name in ("lowering", "patches", "differentiation"):
+    for name in ("lowering", "patches", "differentiation", "recomputation"):
         PASSES[name](build)
     assert build.graph
     _refuse_ranges(build.graph)

@@ -147,8 +147,8 @@ class Operation:
     """One operation of one layer. It reads tensors by name and writes `output`; see the table above.
 
     `layer` is the network's node, `phase` one of forward, loss, input_gradient, gradient_sum, weight_gradient,
-    bias_gradient, update. `weight` and `bias` name the parameter or CONSTANT tensor read ("" for none); a gradient of a
-    parameter names it too, but reads it only if `update`.
+    bias_gradient, update, recompute. `weight` and `bias` name the parameter or CONSTANT tensor read ("" for none); a
+    gradient of a parameter names it too, but reads it only if `update`.
 
     `factors` names one CONSTANT for each input: of shape (1,), one number for all channels, or (C,). ChannelMap,
     Update, GlobalAveragePool and Broadcast have scalar factors only. `routes` of a ChannelMap has one tuple of pairs
@@ -233,7 +233,7 @@ class Graph:
 
     `patches`, if the host lays the input as the windows of a convolution: then the tensor "input" is the map of these.
     `given` has the shapes in which users give and read tensors that have another one here. `powers` has the polynomial
-    of each normalisation, by the name of its result.
+    of each normalisation, by the name of its result. `copies` has the first map's name for each that is made again.
     """
 
     name: str
@@ -248,6 +248,7 @@ class Graph:
     patches: Patches | None = None
     given: dict[str, tuple[int, ...]] = field(default_factory=dict)
     powers: dict[str, Power] = field(default_factory=dict)
+    copies: dict[str, str] = field(default_factory=dict)
 
     def given_shape(self, name: str) -> tuple[int, ...]:
         """The shape in which users give and read a tensor."""

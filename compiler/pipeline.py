@@ -23,13 +23,14 @@ from compiler.graph import INFER, TRAIN, Graph, Operation, Optimiser, Role
 from compiler.hazards import Issue
 from compiler.kernels import Kernels, rows_name
 from compiler.lowering import lower
-from compiler.mapping import FREE, Choice, Mapping
+from compiler.mapping import FREE, Mapping
 from compiler.network import Network
 from compiler.nodes import NetworkError
 from compiler.normalisation import accuracies, normalised
 from compiler.patches import laid_patches, patched
 from compiler.plan import Move, Plan, Run
 from compiler.queueing import scheduled
+from compiler.recomputation import recomputed
 from compiler.report import Report, report
 from compiler.report_tensors import tensor_rows
 from compiler.residency import reside
@@ -99,7 +100,7 @@ def _patches(build: Build) -> None:
     assert build.graph
     options = build.options
     first = next(iter(build.graph.operations), None)
-    if first and not options.skip and options.mapping.of(first.layer) == Choice():
+    if first and not options.skip and options.mapping.of(first.layer).free:
         build.graph = laid_patches(build.graph, build.chip, options.train)
     if not options.train:
         build.graph = split_averages(build.graph, build.chip)
@@ -117,6 +118,11 @@ def _differentiation(build: Build) -> None:
         build.graph = differentiate(build.graph, build.options.optimiser, build.options.trainable)
 
 
+def _recomputation(build: Build) -> None:
+    assert build.graph
+    build.graph = recomputed(build.graph, build.options.mapping.recomputed, build.options.rounding)
+
+
 def _kernels(build: Build) -> None:
     assert build.graph
     lay_kernels(build, densities(build.graph, build.calibration) if build.options.skip else None)
@@ -126,6 +132,8 @@ def lay_kernels(build: Build, shares: dict[str, float] | None) -> None:
     """Choose how every layer's rows lie; `shares` as `Kernels` takes them."""
     assert build.graph
     build.options.mapping.check(build.graph)
+    if shares is not None:
+        shares |= {copy: shares[first] for copy, first in build.graph.copies.items() if first in shares}
     build.kernels = Kernels(build.graph, build.chip, shares, build.options.mapping)
 
 
@@ -171,6 +179,7 @@ PASSES: dict[str, Callable[[Build], None]] = {
     "patches": _patches,
     "normalisation": _normalisation,
     "differentiation": _differentiation,
+    "recomputation": _recomputation,
     "kernels": _kernels,
     "calibration": _calibration,
     "formats": _formats,
