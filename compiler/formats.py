@@ -163,9 +163,11 @@ class _Formats:
             self._fit_scaled(operation)
         elif operation.operator != Operator.MAX_POOL_INDEX:
             total = sum_fraction(operation, self.fraction)
-            self._fit_below(operation.output, total, self.chip.accumulator_bits - 1, operation.inputs[0])
+            decided = operation.inputs[0] in self.graph.fractions and operation.weight
+            coarsened = operation.weight if decided else operation.inputs[0]
+            self._fit_below(operation.output, total, self.chip.accumulator_bits - 1, coarsened)
             if operation.bias:
-                self._fit_below(operation.bias, total, self.most_shift, operation.inputs[0])
+                self._fit_below(operation.bias, total, self.most_shift, coarsened)
 
     def fit_factors(self, operation: Operation) -> None:
         """Set the fractions of an operation's factors from those of its inputs."""

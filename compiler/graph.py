@@ -154,7 +154,8 @@ class Operation:
     Update, GlobalAveragePool and Broadcast have scalar factors only. `routes` of a ChannelMap has one tuple of pairs
     (target channel, source channel) for each input; a target without a pair is zero, several pairs sum.
 
-    `relu` clips the output at zero; `mask` names an activation of the output's shape whose values <= 0 clear it.
+    `relu` clips the output at zero; `mask` names an activation of the output's shape whose values <= 0 clear it. A
+    `ceiling`, if not 0, clips the output too: on the chip the end of its format does, which is not beyond it.
 
     `kernel`, `stride`, `pads` (top, left), `dilation` (each rows, columns) and `groups` are a convolution's or a
     pooling's; a gradient has those of its forward operation. A convolution is depthwise if `groups` equals its input's
@@ -178,6 +179,7 @@ class Operation:
     factors: tuple[str, ...] = ()
     routes: tuple[tuple[tuple[int, int], ...], ...] = ()
     relu: bool = False
+    ceiling: float = 0.0
     mask: str = ""
     kernel: tuple[int, int] = (1, 1)
     stride: tuple[int, int] = (1, 1)

@@ -14,6 +14,7 @@ from arch.isa import ENGINES, Compute, Engine, Instruction, Rounding
 from arch.layout import Region
 from arch.program import Entry, Program, Step
 from compiler.calibration import Calibration, observe
+from compiler.capping import capped, has_clips
 from compiler.density import densities
 from compiler.differentiation import differentiate
 from compiler.emission import emit, engine_of
@@ -96,6 +97,14 @@ def _lowering(build: Build) -> None:
     build.graph = lower(build.network, build.parameters, train=options.train, batch_norm=options.batch_norm)
 
 
+def _capping(build: Build) -> None:
+    assert build.graph
+    if not build.options.train and has_clips(build.graph):
+        room = build.options.headroom.activation
+        largest = observe(build.graph, build.calibration)
+        build.graph = capped(build.graph, build.chip, {name: room * value for name, value in largest.items()})
+
+
 def _patches(build: Build) -> None:
     assert build.graph
     options = build.options
@@ -176,6 +185,7 @@ def _reports(build: Build) -> None:
 
 PASSES: dict[str, Callable[[Build], None]] = {
     "lowering": _lowering,
+    "capping": _capping,
     "patches": _patches,
     "normalisation": _normalisation,
     "differentiation": _differentiation,
