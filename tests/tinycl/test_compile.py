@@ -41,6 +41,16 @@ def reports(*arguments: object) -> dict[str, Report]:
     return {name: Report.model_validate(item) for name, item in json.loads(result.stdout).items()}
 
 
+def test_a_field_of_the_chip_is_set(tmp_path):
+    path = tmp_path / "net.yaml"
+    path.write_text(VECTOR)
+    plain, narrow = reports(path), reports(path, "--set", "lanes=4", "--set", "program_memory.instructions=64")
+    assert plain["infer"].chip == "paper" and "lanes=4" in narrow["infer"].chip
+    refused(["lanse", "must be a field"], path, "--set", "lanse=4")
+    refused(["lanes", "FIELD=VALUE"], path, "--set", "lanes")
+    refused(["lanes", "integer"], path, "--set", "lanes=many")
+
+
 def refused(words: list[str], *arguments: object) -> None:
     result = call(*arguments)
     assert result.exit_code == 2, result.output
