@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 from arch import fields
 from arch.chip import Chip
@@ -40,19 +41,21 @@ class Bits:
     bits: int
     reason: str
 
-    def leaves_out(self, point: CodePoint) -> bool:
-        """Whether the point is a bit beyond."""
-        if point.bit < self.bits:
-            return False
-        return bool(re.search(self.module, point.module) and re.search(self.name, point.name))
+    def matches(self, module: str, name: str) -> bool:
+        """Whether it is about a signal."""
+        return bool(re.search(self.module, module) and re.search(self.name, name))
+
+    def leaves_out(self, bit: int) -> bool:
+        """Whether a bit of such a signal is beyond."""
+        return bit >= self.bits
 
 
 @dataclass(frozen=True)
 class OneBit(Bits):
     """As `Bits`, but that one bit alone does not move."""
 
-    def leaves_out(self, point: CodePoint) -> bool:
-        return point.bit == self.bits and super().leaves_out(point)
+    def leaves_out(self, bit: int) -> bool:
+        return bit == self.bits
 
 
 def exclusions(chip: Chip, points: Collection[CodePoint]) -> Callable[[CodePoint], str | None]:
@@ -60,14 +63,19 @@ def exclusions(chip: Chip, points: Collection[CodePoint]) -> Callable[[CodePoint
     wholes = _wholes(points)
     rules = _rules(chip)
 
+    @lru_cache(None)
+    def about(module: str, name: str) -> list[Bits]:
+        return [rule for rule in rules if rule.matches(module, name)]
+
     def reason(point: CodePoint) -> str | None:
         if point.kind != "toggle":
             return None
-        if point.module == "tinycl" and not re.match(r"bus__|trace__|interrupt|clk|rst", point.name):
+        name, bit = point.name, point.bit
+        if point.module == "tinycl" and not re.match(r"bus__|trace__|interrupt|clk|rst", name):
             return "a wire of the top module joins its parts' ports and is counted as theirs"
-        if (point.instance, point.name) in wholes:
+        if (point.instance, name) in wholes:
             return "a record's or array's bits are counted under the names of its parts"
-        return next((rule.reason for rule in rules if rule.leaves_out(point)), None)
+        return next((rule.reason for rule in about(point.module, name) if rule.leaves_out(bit)), None)
 
     return reason
 
