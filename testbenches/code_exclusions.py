@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,6 +17,8 @@ COUNTED_BITS = 15
 """Bits of a counter that are asked for: no program of the campaign takes 2^15 cycles."""
 _NEST_BITS = 11
 """Bits of a nest's position: `testbenches.generate` draws none of 2^11 cycles."""
+_MEMORIES = r"feature|gradient|weight"
+_IDLE = "without an external memory the DMA moves nothing"
 _OUTSIDE = (Event.EXTERNAL_READS, Event.EXTERNAL_WRITES)
 _ABSENT = {
     "array": _OUTSIDE,
@@ -58,10 +60,11 @@ class OneBit(Bits):
         return bit == self.bits
 
 
-def exclusions(chip: Chip, points: Collection[CodePoint]) -> Callable[[CodePoint], str | None]:
-    """For a point of the chip's coverage, why it is not asked for; None if it is."""
+def exclusions(chip: Chip, points: Collection[CodePoint], verilog: str) -> Callable[[CodePoint], str | None]:
+    """For a point of the chip's coverage, why it is not asked for; None if it is. `verilog` is the chip's text."""
     wholes = _wholes(points)
     rules = _rules(chip)
+    lines = verilog.splitlines()
 
     @lru_cache(None)
     def about(module: str, name: str) -> list[Bits]:
@@ -69,7 +72,7 @@ def exclusions(chip: Chip, points: Collection[CodePoint]) -> Callable[[CodePoint
 
     def reason(point: CodePoint) -> str | None:
         if point.kind != "toggle":
-            return None
+            return _line_reason(chip, point, lines)
         name, bit = point.name, point.bit
         if point.module == "tinycl" and not re.match(r"bus__|trace__|interrupt|clk|rst", name):
             return "a wire of the top module joins its parts' ports and is counted as theirs"
@@ -78,6 +81,16 @@ def exclusions(chip: Chip, points: Collection[CodePoint]) -> Callable[[CodePoint
         return next((rule.reason for rule in about(point.module, name) if rule.leaves_out(bit)), None)
 
     return reason
+
+
+def _line_reason(chip: Chip, point: CodePoint, lines: Sequence[str]) -> str | None:
+    """Why a line is not asked for; a branch's point is at its condition, right before what it does."""
+    if "if (1'h1)" in lines[point.line - 1] and point.what == "else":
+        return "the condition is constant"
+    here = " ".join(lines[point.line - 1 : point.line + 1])
+    if chip.external_memory is None and re.search(_MEMORIES, point.module) and re.search(r"\bdma_", here):
+        return _IDLE
+    return None
 
 
 def _wholes(points: Collection[CodePoint]) -> set[tuple[str, str]]:
@@ -154,8 +167,7 @@ def _counters(chip: Chip) -> list[Bits]:
     rules.append(Bits("counters_vector", r"^counts\[\d+\]$", loss.bit_length(), "a LOSS is short"))
     missing = dict(_ABSENT)
     if chip.external_memory is None:
-        idle = "without an external memory the DMA moves nothing"
-        rules.append(Bits("feature|gradient|weight", r"^dma_", 0, idle))
+        rules.append(Bits(_MEMORIES, r"^dma_", 0, _IDLE))
         missing["dma"] = tuple(event for event in Event if event != Event.INSTRUCTIONS)
     for name, event in ((name, event) for name, events in missing.items() for event in events):
         rules.append(Bits(f"counters_{name}", rf"^counts\[{event.value}\]$", 0, absent))
