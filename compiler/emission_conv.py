@@ -130,12 +130,14 @@ class _Forward:
         most = self.on.chip.accumulator_banks * side - 2 * (side - 1)
         strips = -(-whole.width // most)
         width = -(-whole.width // strips)
-        for left in range(0, whole.width, width):
-            stop = min(left + width, whole.width)
-            first = max(left - pads[1], 0)
-            walk = {"height": whole.height + side - 1 - pads[0], "width": stop - pads[1] + side - 1 - first}
+        bottom, right = whole.top + whole.height, whole.left + whole.width
+        for left in range(whole.left, right, width):
+            stop = min(left + width, right)
+            first = max(left - pads[1], self.x.first_column)
+            walk = {"height": bottom - pads[0] + side - 1 - self.x.first, "width": stop - pads[1] + side - 1 - first}
             tile = Tile(whole.top, left, whole.height, stop - left)
-            pixels = walks.pixels(self.x, Tile(0, first, self.x.height, self.x.width - first))
+            columns = self.x.first_column + self.x.width - first
+            pixels = walks.pixels(self.x, Tile(self.x.first, first, self.x.height, columns))
             mask = walks.mask(self.mask, tile)
             fields: dict[str, Any] = pixels | walks.target(self.y, tile) | mask | self.numbers | walk
             yield Compute(
@@ -143,8 +145,8 @@ class _Forward:
                 traversal=Traversal.RASTER,
                 iterations=self.iterations,
                 source_height=self.x.height,
-                source_width=self.x.width - first,
-                pad_top=side - 1 - pads[0],
+                source_width=columns,
+                pad_top=whole.top - pads[0] + side - 1 - self.x.first,
                 pad_left=left - pads[1] + side - 1 - first,
                 row=self.on.start(self.operation.weight, 0),
                 reload=1,

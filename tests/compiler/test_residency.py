@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 
@@ -19,7 +19,7 @@ from compiler.graph import ROWS, Graph, Optimiser
 from compiler.kernels import Kernels
 from compiler.lowering import lower
 from compiler.maps import layouts
-from compiler.needs import can_band, source_rows
+from compiler.needs import SUMS, can_band, cut_map, source_side
 from compiler.network import Network
 from compiler.nodes import NetworkError
 from compiler.places import apart
@@ -33,9 +33,6 @@ from tests.compiler.test_hazards import run as run_words
 
 TINY = Chip.load("tiny").replace(accumulator_banks=4)
 STORES = {Space.FEATURE: Store.FEATURE, Space.GRADIENT: Store.GRADIENT}
-
-
-SUMS = ("ConvWeightGradient", "ConvBiasGradient")
 
 
 def plain(size: int = 12) -> Network:
@@ -89,9 +86,10 @@ class Words:
         weight = transfer.memory == 2
         first, scale = (transfer.row, self.chip.taps) if weight else (transfer.word, 1)
         store = (Store.FEATURE, Store.GRADIENT, Store.WEIGHT)[transfer.memory]
-        assert transfer.lines == 1
-        for k in range(line_words(transfer, self.chip)):
-            inside, outside = (store, first * scale + k), (Store.EXTERNAL, transfer.external + k)
+        assert transfer.lines == 1 or not weight
+        for line, k in product(range(transfer.lines), range(line_words(transfer, self.chip))):
+            inside = store, first * scale + line * transfer.pitch + k
+            outside = Store.EXTERNAL, transfer.external + line * transfer.external_pitch + k
             source, target = (inside, outside) if transfer.outward else (outside, inside)
             self.words[target] = self.words.get(source)
 
@@ -112,7 +110,7 @@ class Words:
             self.version[operation.output] += view.first == 0
             self._write_rows(operation.output, Store.WEIGHT, view.row, first, stop)
         else:
-            if view.first == 0:
+            if view.first == view.first_column == 0:
                 self.version[operation.output] += 1
             self._write_map(view, operation.output, STORES[view.space])
 
@@ -127,20 +125,23 @@ class Words:
 
     def _write_map(self, view: MapView, name: str, store: Store) -> None:
         for row, plane, column, word in self._map_words(view):
-            self.words[store, word] = (name, view.first + row, plane, column, self.version[name])
+            place = view.first + row, plane, view.first_column + column
+            self.words[store, word] = (name, *place, self.version[name])
 
     def _check_map(self, name: str, view: MapView, step: Run) -> None:
         for row, plane, column, word in self._map_words(view):
-            tag = (name, view.first + row, plane, column, self.version[name])
+            tag = (name, view.first + row, plane, view.first_column + column, self.version[name])
             assert self.words.get((STORES[view.space], word)) == tag, step.operation
-        first, count = 0, view.full_height
+        if name in step.operation.inputs and name != cut_map(step.operation):
+            for axis in (0, 1):
+                first, count = self._needed(name, step, axis)
+                start, extent = _side(view, axis)
+                assert start <= first and first + count <= start + extent
+
+    def _needed(self, name: str, step: Run, axis: int) -> tuple[int, int]:
         if can_band(step.operation) or step.operation.operator in SUMS:
-            made = step.views[step.operation.inputs[-1] if step.operation.operator in SUMS else step.operation.output]
-            first, count = source_rows(step.operation, self.graph, made.first, made.height)
-        if name == step.operation.inputs[-1] and step.operation.operator in SUMS:
-            first, count = view.first, view.height
-        if name in step.operation.inputs:
-            assert view.first <= first and first + count <= view.first + view.height
+            return source_side(step.operation, self.graph, axis, *_side(step.views[cut_map(step.operation)], axis))
+        return 0, (self.layouts[name].height, self.layouts[name].width)[axis]
 
     def _write_rows(self, name: str, store: Store, row: int, first: int, stop: int) -> None:
         for k in range((stop - first) * self.chip.taps):
@@ -170,6 +171,10 @@ class Words:
             else:
                 for k in range(self.kernels.layout(name).count * self.chip.taps):
                     assert self.words[home.store, home.base * self.chip.taps + k] == (name, k, self.version[name]), name
+
+
+def _side(view: MapView, axis: int) -> tuple[int, int]:
+    return (view.first_column, view.width) if axis else (view.first, view.height)
 
 
 def check(graph: Graph, chip: Chip):

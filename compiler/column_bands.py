@@ -1,0 +1,42 @@
+"""Bands of some rows and some columns: for maps of which not even a few rows fit the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from compiler.band_steps import Passing
+from compiler.bands import COUNTS, Bands, Grid
+from compiler.memory import Memory
+
+_COUNTS = (1, 2, 3, *COUNTS)
+"""Into how many bands rows and columns are cut, each."""
+_BAND_CYCLES = 100
+"""About what a band costs beside its steps and words."""
+
+
+class ColumnBands(Bands):
+    """Operations in bands of the last one's rows and columns. A row outside is then a line of words for each plane."""
+
+    def possible(self, memory: Memory) -> bool:
+        """Whether bands exist, of columns too."""
+        return self.width > 1 and super().possible(memory)
+
+    def ways(self, streamed: Sequence[str], passing: Passing) -> Iterable[tuple[int, Grid]]:
+        """How many buffers and which bands are tried, those first that should take the fewest cycles."""
+        rows = {-(-self.height // count) for count in _COUNTS}
+        columns = {-(-self.width // count) for count in _COUNTS[1:]}
+        least = min(self.chip.kernel, self.width)  # scattering takes walks at least as wide as a kernel
+        grids = [(height, width) for height in rows for width in columns if width >= least]
+        ways = [(buffers, grid) for grid in grids for buffers in (2, 1)]
+        return sorted(ways, key=lambda way: (self._cycles(*way, streamed, passing), -way[0], way[1]))
+
+    def _cycles(self, buffers: int, grid: Grid, streamed: Sequence[str], passing: Passing) -> float:
+        """About what all bands take: with two buffers, words come and go beside the array's work."""
+        beats, bands = self.chip.external_beats, self.bands(grid)
+        maps = sum(self.moved(grid, name) for name in streamed) * beats
+        rows = sum(chunk.stop - chunk.start for chunk in passing.chunks)
+        weights = bands * rows * self.chip.taps * beats
+        work = sum(operation.macs for operation in self.operations) / self.chip.multipliers
+        work += self.repeated(grid) * beats + bands * max(1, len(passing.chunks)) * _BAND_CYCLES
+        beside = (maps if buffers == 2 else 0) + (weights if passing.buffers == 2 else 0)
+        return max(work, beside) + maps + weights - beside
