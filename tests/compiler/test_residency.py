@@ -56,6 +56,13 @@ def expanded(size: int = 16) -> Network:
     return net.depthwise(3, stride=2, padding=1).global_average_pool().flatten().dense(3).softmax_cross_entropy()
 
 
+def wide(columns: int = 5, pool: int = 3) -> Network:
+    """Maps of which not even a kernel's rows fit a small memory."""
+    net = Network("wide", (4, 9, 41)).conv(7, (3, columns), bias=True).relu(name="a")
+    net.depthwise(3, name="b").add("a", "b", name="s").conv(6, columns, stride=2, padding=1).relu()
+    return net.max_pool(pool, stride=2, padding=pool // 3).conv(3, 3).relu().flatten().dense(3).softmax_cross_entropy()
+
+
 def matrix(size: int = 6) -> Network:
     net = Network("matrix", (3, size, size)).conv(4).relu().flatten().dense(20, bias=True).relu()
     return net.dense(3).softmax_cross_entropy()
@@ -296,6 +303,28 @@ def test_bands_of_maps_and_chunks_of_weights_at_once():
     bands = {step.views["conv2"].first for step in runs}
     assert len(bands) > 1
     assert len(runs) > len(bands)
+
+
+def test_bands_of_columns():
+    graph = graph_of(wide())
+    steps = check(graph, sized(1000)).steps["infer"]
+    runs = [step for step in steps if isinstance(step, Run)]
+    views = [step.views["input"] for step in runs if "input" in step.views]
+    widths = [view.width for view in views if isinstance(view, MapView)]
+    assert len(set(widths)) > 1 and max(widths) < 41
+    assert sum(run.operation.macs for run in runs) == sum(item.macs for item in graph.entries["infer"])
+    assert any(step.transfer.lines > 1 for step in steps if isinstance(step, Move))
+
+
+def test_training_in_bands_of_columns():
+    schedule = check(graph_of(wide(3, 2), Optimiser()), sized(1300))
+    runs = [step for step in schedule.steps["train"] if isinstance(step, Run)]
+    narrow = {run.operation.operator for run in runs for view in run.views.values() if _starts_inside(view)}
+    assert {"Conv", "ConvInputGradient", "ConvWeightGradient", "Combine"} <= narrow
+
+
+def _starts_inside(view: MapView | RowView) -> bool:
+    return isinstance(view, MapView) and view.first_column > 0
 
 
 def test_refusals_name_the_tensor_and_the_bytes():
