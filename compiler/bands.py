@@ -44,6 +44,8 @@ class Bands(WorkingSet):
     def possible(self, memory: Memory) -> bool:
         """Whether bands exist, and all but the last map that is made are read by the next operation alone, or by parts
         of the same layer."""
+        if not self.cuttable or not (self.inner or self._able(memory)):
+            return False
         if self.sums:
             return len(self.operations) == 1
         if not all(can_band(operation) for operation in self.operations):
@@ -82,8 +84,7 @@ class Bands(WorkingSet):
             yield Passing(weight, chunks, 1)
 
     def _stream(self, memory: Memory, places: Places, passing: Passing) -> None:
-        able = [name for name in self.maps if name not in self.inner and name not in memory.fixed]
-        able = [name for name in able if self.tensors.layouts[name].banded]
+        able = self._able(memory)
         failures: list[Unfit] = []
         for count in range(len(able) + 1):
             done: list[Memory] = []
@@ -98,7 +99,12 @@ class Bands(WorkingSet):
             if done:
                 memory.adopt(min(done, key=lambda trial: trial.cost))
                 return
-        raise least(failures, self.chip) if failures else self._whole(memory, places)
+        raise least(failures, self.chip)
+
+    def _able(self, memory: Memory) -> list[str]:
+        """The maps that can pass by."""
+        free = [name for name in self.maps if name not in self.inner and name not in memory.fixed]
+        return [name for name in free if self.tensors.layouts[name].banded]
 
     def _banded(self, memory: Memory, places: Places, streamed: Sequence[str], passing: Passing) -> None:
         self.settle(memory, places, streamed)
@@ -115,12 +121,12 @@ class Bands(WorkingSet):
             memory.cost += sum(memory.sizes[name] for name in streamed if memory.next_use(name) is not None)
             self.finish(memory)
             return
-        raise least(failures, self.chip) if failures else self._whole(memory, places)
+        raise least(failures, self.chip)
 
-    def _whole(self, memory: Memory, places: Places) -> Unfit:
-        """What a map that no band can be cut from lacks at least."""
-        room = memory.rooms[STORES[places[self.banded]]]
-        return Unfit(self.banded, room.store, max(1, memory.sizes[self.banded] - room.size))
+    @property
+    def cuttable(self) -> bool:
+        """Whether there are rows to cut."""
+        return COUNTS[0] < 2 * self.height
 
     def ways(self, streamed: Sequence[str], passing: Passing) -> Iterable[tuple[int, Grid]]:
         """How many buffers and which bands are tried, the best first."""

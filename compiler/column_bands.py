@@ -17,18 +17,24 @@ _BAND_CYCLES = 100
 class ColumnBands(Bands):
     """Operations in bands of the last one's rows and columns. A row outside is then a line of words for each plane."""
 
-    def possible(self, memory: Memory) -> bool:
-        """Whether bands exist, of columns too."""
-        return self.width > 1 and super().possible(memory)
+    @property
+    def cuttable(self) -> bool:
+        """Whether there are columns to cut."""
+        return self.width > 1
 
     def ways(self, streamed: Sequence[str], passing: Passing) -> Iterable[tuple[int, Grid]]:
         """How many buffers and which bands are tried, those first that should take the fewest cycles."""
         rows = {-(-self.height // count) for count in _COUNTS}
         columns = {-(-self.width // count) for count in _COUNTS[1:]}
-        least = min(self.chip.kernel, self.width)  # scattering takes walks at least as wide as a kernel
-        grids = [(height, width) for height in rows for width in columns if width >= least]
+        grids = [(height, width) for height in rows for width in columns if width >= self._narrowest]
         ways = [(buffers, grid) for grid in grids for buffers in (2, 1)]
         return sorted(ways, key=lambda way: (self._cycles(*way, streamed, passing), -way[0], way[1]))
+
+    @property
+    def _narrowest(self) -> int:
+        """The fewest columns of a band: a scatter's walk is at least as wide as a kernel."""
+        scatters = any(operation.weight in self.tensors.kernels.scattering for operation in self.operations)
+        return min(self.chip.kernel, self.width) if scatters else 1
 
     def _cycles(self, buffers: int, grid: Grid, streamed: Sequence[str], passing: Passing) -> float:
         """About what all bands take: with two buffers, words come and go beside the array's work."""

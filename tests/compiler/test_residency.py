@@ -335,6 +335,18 @@ def test_refusals_name_the_tensor_and_the_bytes():
         check(graph_of(plain(60), Optimiser()), sized(600))
 
 
+def test_what_a_map_lacks_is_said_of_its_memory_and_is_enough():
+    """An average without weights, which takes its map whole."""
+    net = Network("averaged", (2, 40, 40)).conv(3, 3).relu().global_average_pool().flatten().dense(3)
+    graph = graph_of(net.softmax_cross_entropy(), Optimiser())
+    with pytest.raises(NetworkError, match="conv1 does not fit the feature memory") as refused:
+        check(graph, sized(1000))
+    missing = int(str(refused.value).split(" bytes too few")[0].split()[-1])
+    pages = 4 * TINY.lanes * 2
+    assert missing > 8000
+    check(graph, sized(1000 + missing + pages))
+
+
 def test_streams_of_a_schedule_do_what_it_says():
     chip = sized(3000)
     graph = graph_of(residual(), Optimiser())
