@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from compiler.band_steps import Passing
 from compiler.bands import COUNTS, Bands, Grid
-from compiler.memory import Memory
 
 _COUNTS = (1, 2, 3, *COUNTS)
 """Into how many bands rows and columns are cut, each."""
