@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple
 
+from compiler.band_needs import Band
 from compiler.chunks import Chunk, move_chunk
 from compiler.graph import Operation
 from compiler.memory import Memory
@@ -17,8 +18,6 @@ from compiler.views import MapView, RowView
 from compiler.walks import Tile
 from compiler.working_sets import STORES, Places, WorkingSet, counted
 
-Band = Mapping[str, Tile]
-"""The part of every map that a band needs."""
 _Views = dict[str, MapView | RowView]
 
 

@@ -8,23 +8,18 @@ from itertools import combinations, product
 
 from arch.isa import Space
 from arch.layout import Store
-from compiler.band_steps import Band, BandSteps, Passing
+from compiler.band_needs import BandNeeds, Grid
+from compiler.band_steps import BandSteps, Passing
 from compiler.chunks import Chunk, cut_weight, cuts
 from compiler.graph import Operation
 from compiler.memory import Memory, Unfit, buffer_name, least
-from compiler.needs import can_band, cut_map, source_side
-from compiler.walks import Tile
+from compiler.needs import can_band
 from compiler.working_sets import STORES, Places, Tensors, WorkingSet
 
 LONGEST = 4
 """The most operations that run in turn."""
 COUNTS = (4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024)
 """How many bands of a map are tried."""
-
-Side = tuple[int, int]
-"""Rows or columns: the first, how many."""
-Grid = tuple[int, int]
-"""Rows and columns of a band of the last output, but for the last ones, which may have fewer."""
 
 
 class Bands(WorkingSet):
@@ -36,8 +31,7 @@ class Bands(WorkingSet):
     def __init__(self, tensors: Tensors, entry: Sequence[Operation], first: int, count: int = 1):
         super().__init__(tensors, entry, first, count)
         self.chip = tensors.kernels.chip
-        self._known: dict[tuple[int, int], list[dict[str, Side]]] = {}
-        self._made: dict[Grid, list[Band]] = {}
+        self.needs = BandNeeds(self)
         self.one_layer = count > 1 and len({operation.layer for operation in self.operations}) == 1
         """Whether all are parts of one layer, each of whose maps several may read."""
 
@@ -133,49 +127,11 @@ class Bands(WorkingSet):
         counts = [count for count in COUNTS if count < 2 * self.height]
         return product((2, 1), [(-(-self.height // count), self.width) for count in counts])
 
-    def _needed(self, axis: int, count: int) -> list[dict[str, Side]]:
-        """The rows (axis 0) or columns (1) of every map that each band of `count` of the last output's needs."""
-        if (axis, count) not in self._known:
-            extent = (self.height, self.width)[axis]
-            sides = [self._sides(axis, (first, min(count, extent - first))) for first in range(0, extent, count)]
-            self._known[axis, count] = sides
-        return self._known[axis, count]
-
-    def bands(self, grid: Grid) -> int:
-        """How many bands there are."""
-        return len(self._needed(0, grid[0])) * len(self._needed(1, grid[1]))
-
-    def _bands(self, grid: Grid) -> list[Band]:
-        """What each band needs of every map."""
-        if grid not in self._made:
-            sides = product(self._needed(0, grid[0]), self._needed(1, grid[1]))
-            self._made[grid] = [
-                {name: Tile(rows[name][0], left, rows[name][1], width) for name, (left, width) in columns.items()}
-                for rows, columns in sides
-            ]
-        return self._made[grid]
-
-    def _extents(self, axis: int, count: int, name: str) -> list[int]:
-        """Rows or columns of a map that each band needs."""
-        return [sides[name][1] for sides in self._needed(axis, count)]
-
-    def _held(self, grid: Grid, name: str) -> int:
-        """Words of a map that a band needs at most."""
-        rows, columns = (max(self._extents(axis, count, name)) for axis, count in enumerate(grid))
-        return self.tensors.layouts[name].narrowed(columns, self.chip).row_words(rows)
-
-    def moved(self, grid: Grid, name: str) -> int:
-        """Words of a map that all bands need together."""
-        layout, rows = self.tensors.layouts[name], self._extents(0, grid[0], name)
-        if grid[1] == self.width:
-            return sum(map(layout.row_words, rows))
-        return layout.planes * sum(rows) * sum(self._extents(1, grid[1], name))
-
     def _pass(
         self, memory: Memory, places: Places, streamed: Sequence[str], passing: Passing, grid: Grid, buffers: int
     ) -> None:
         """Band after band; maps that pass by have `buffers`, for transfers beside the array's work."""
-        counts = dict.fromkeys(self.inner, 1) | dict.fromkeys(streamed, min(buffers, self.bands(grid)))
+        counts = dict.fromkeys(self.inner, 1) | dict.fromkeys(streamed, min(buffers, self.needs.count(grid)))
         names = {name: [buffer_name(name, k) for k in range(count)] for name, count in counts.items()}
         locked = {*self.locked, *(buffer for some in names.values() for buffer in some)}
         if passing.chunks:
@@ -189,18 +145,18 @@ class Bands(WorkingSet):
                 names[name] = names[holders[name]]
                 continue
             members = [name, *(other for other, holder in holders.items() if holder == name)]
-            words = max(self._held(grid, member) for member in members)
+            words = max(self.needs.held(grid, member) for member in members)
             for buffer in names[name]:
                 memory.place(buffer, STORES[places[name]], words, locked)
         for name in sorted(streamed, key=lambda name: name == self.output):
             memory.home(name, STORES[places[name]])
-            memory.cost += self.moved(grid, name)
-        memory.steps.append(BandSteps(self, memory.copy(), places, streamed, passing, self._bands(grid), names))
+            memory.cost += self.needs.moved(grid, name)
+        memory.steps.append(BandSteps(self, memory.copy(), places, streamed, passing, self.needs.bands(grid), names))
         if self.output in streamed:
             memory.valid.add(self.output)
         for buffer in dict.fromkeys(buffer for some in names.values() for buffer in some):
             memory.give(buffer)
-        memory.cost += self.repeated(grid)
+        memory.cost += self.needs.repeated(grid)
 
     def _holders(self, places: Places) -> dict[str, str]:
         """For each inner map the one whose buffer it takes over when nothing reads that one any more."""
@@ -213,30 +169,3 @@ class Bands(WorkingSet):
                     free[places[other]].append(holders[other])
             holders[name] = free[places[name]].pop() if free[places[name]] else name
         return holders
-
-    def _sides(self, axis: int, band: Side) -> dict[str, Side]:
-        """The rows or columns of every map that a band of the last output needs."""
-        if axis == 1 and band[1] == self.width:
-            return {name: (0, self.tensors.layouts[name].width) for name in self.maps}
-        sides: dict[str, Side] = {self.banded: band}
-        for operation in reversed(self.operations):
-            there = sides[cut_map(operation)]
-            for name in self.tensors.maps(operation):
-                if name == cut_map(operation):
-                    continue
-                some = source_side(operation, self.tensors.graph, axis, *there) if name in operation.inputs else there
-                first, stop = some[0], some[0] + some[1]
-                if name in sides:
-                    first, stop = min(first, sides[name][0]), max(stop, sum(sides[name]))
-                sides[name] = first, stop - first
-        return sides
-
-    def repeated(self, grid: Grid) -> float:
-        """What is computed again where bands overlap, as the words that could be moved meanwhile."""
-        cost, chip = 0.0, self.chip
-        for operation in self.operations[:-1]:
-            layout = self.tensors.layouts[operation.output]
-            made = [sum(self._extents(axis, count, operation.output)) for axis, count in enumerate(grid)]
-            again = made[0] * made[1] / layout.width - layout.height
-            cost += max(0, again) * operation.macs / layout.height / chip.multipliers / max(1, chip.external_beats)
-        return cost

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from compiler.band_needs import Grid
 from compiler.band_steps import Passing
-from compiler.bands import COUNTS, Bands, Grid
+from compiler.bands import COUNTS, Bands
 
 _COUNTS = (1, 2, 3, *COUNTS)
 """Into how many bands rows and columns are cut, each."""
@@ -37,11 +38,11 @@ class ColumnBands(Bands):
 
     def _cycles(self, buffers: int, grid: Grid, streamed: Sequence[str], passing: Passing) -> float:
         """About what all bands take: with two buffers, words come and go beside the array's work."""
-        beats, bands = self.chip.external_beats, self.bands(grid)
-        maps = sum(self.moved(grid, name) for name in streamed) * beats
+        beats, bands = self.chip.external_beats, self.needs.count(grid)
+        maps = sum(self.needs.moved(grid, name) for name in streamed) * beats
         rows = sum(chunk.stop - chunk.start for chunk in passing.chunks)
         weights = bands * rows * self.chip.taps * beats
         work = sum(operation.macs for operation in self.operations) / self.chip.multipliers
-        work += self.repeated(grid) * beats + bands * max(1, len(passing.chunks)) * _BAND_CYCLES
+        work += self.needs.repeated(grid) * beats + bands * max(1, len(passing.chunks)) * _BAND_CYCLES
         beside = (maps if buffers == 2 else 0) + (weights if passing.buffers == 2 else 0)
         return max(work, beside) + maps + weights - beside
