@@ -28,6 +28,9 @@ class Bands(WorkingSet):
     A parameter's gradient is summed over bands of the output's gradient, rounded after each.
     """
 
+    shares: Sequence[float] = (1 / 8,)
+    """Shares of the weight memory that a chunk may take, in the order in which they are tried."""
+
     def __init__(self, tensors: Tensors, entry: Sequence[Operation], first: int, count: int = 1):
         super().__init__(tensors, entry, first, count)
         self.chip = tensors.kernels.chip
@@ -65,17 +68,19 @@ class Bands(WorkingSet):
         raise least(failures, self.chip)
 
     def _weights(self, memory: Memory) -> Iterator[Passing]:
-        """What passes by of the weight, and in how many buffers: nothing, or chunks of an eighth of the weight memory,
+        """What passes by of the weight, and in how many buffers: nothing, or chunks of some share of the weight memory,
         or the smallest."""
         yield Passing("", [], 0)
         weight = cut_weight(self, memory) if len(self.operations) == 1 else ""
+        if not weight:
+            return
         chunks: list[Chunk] = []
-        for chunks in cuts(self, weight) if weight else ():
-            if max(chunk.stop - chunk.start for chunk in chunks) * 8 <= memory.chip.weight_rows:
-                break
-        if chunks:
+        for share in self.shares:
+            for chunks in cuts(self, weight):
+                if max(chunk.stop - chunk.start for chunk in chunks) <= share * memory.chip.weight_rows:
+                    break
             yield Passing(weight, chunks, 2)
-            yield Passing(weight, chunks, 1)
+        yield Passing(weight, chunks, 1)
 
     def _stream(self, memory: Memory, places: Places, passing: Passing) -> None:
         able = self._able(memory)

@@ -12,10 +12,14 @@ _COUNTS = (1, 2, 3, *COUNTS)
 """Into how many bands rows and columns are cut, each."""
 _BAND_CYCLES = 100
 """About what a band costs beside its steps and words."""
+_TRAFFIC = 1 / 8
+"""What a cycle of a transfer counts though the array works meanwhile: it may not hide, and it takes energy."""
 
 
 class ColumnBands(Bands):
     """Operations in bands of the last one's rows and columns. A row outside is then a line of words for each plane."""
+
+    shares = (15 / 32, 1 / 8)  # large ones if they can be: each is a transfer and an instruction in every band
 
     @property
     def cuttable(self) -> bool:
@@ -45,4 +49,4 @@ class ColumnBands(Bands):
         work = sum(operation.macs for operation in self.operations) / self.chip.multipliers
         work += self.needs.repeated(grid) * beats + bands * max(1, len(passing.chunks)) * _BAND_CYCLES
         beside = (maps if buffers == 2 else 0) + (weights if passing.buffers == 2 else 0)
-        return max(work, beside) + maps + weights - beside
+        return max(work, beside) + maps + weights - beside + _TRAFFIC * (maps + weights)
