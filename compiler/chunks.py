@@ -41,7 +41,7 @@ class Chunks(WorkingSet):
         self.settle(memory, places, ())
         self.bring_rows(memory, name)
         failures: list[Unfit] = []
-        for buffers, chunks in [(buffers, chunks) for buffers in (2, 1) for chunks in cuts(self, name)]:
+        for buffers, chunks in ((buffers, chunks) for buffers in (2, 1) for chunks in cuts(self, name)):
             trial = memory.copy()
             try:
                 self._pass(trial, name, chunks, buffers)

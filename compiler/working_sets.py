@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from arch.isa import Space
 from arch.layout import Store
@@ -207,4 +208,9 @@ class WorkingSet:
 
 def counted(operation: Operation, last: bool) -> Operation:
     """A part of an operation: the last one counts for all."""
-    return operation if last else replace(operation, macs=0)
+    return operation if last else _uncounted(operation)
+
+
+@lru_cache
+def _uncounted(operation: Operation) -> Operation:
+    return replace(operation, macs=0)
