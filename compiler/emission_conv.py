@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from arch.isa import Compute, Instruction, Traversal, mode_fields
@@ -102,7 +103,7 @@ class _Forward:
             yield from self._scatters()
             return
         if self.window and self.choice.walk is None:
-            self.window = self._cycles(True, group, count) <= self._cycles(False, group, count)
+            self.window = self._windows_are_shorter(group, count)
         for tile in self._tiles():
             if len(self.pieces) == 1:
                 yield self._compute(tile, group, count, self.pieces[0])
@@ -111,6 +112,14 @@ class _Forward:
                 for index, piece in enumerate(self.pieces):
                     partial = {"keep": int(index > 0), "hold": int(index < len(self.pieces) - 1)}
                     yield self._compute(tile, outer, 1, piece, **partial)
+
+    def _windows_are_shorter(self, group: int, count: int) -> bool:
+        """Whether windows take no more cycles than pixels; the same for all chunks of a weight, wherever they lie."""
+        views = [replace(view, base=0) for view in (self.x, self.y, self.mask) if view]
+        known, key = self.on.kernels.shorter_windows, (self.operation.output, count, *views)
+        if key not in known:
+            known[key] = self._cycles(True, group, count) <= self._cycles(False, group, count)
+        return known[key]
 
     def _cycles(self, window: bool, group: int, count: int) -> int:
         """What a walk of the map takes, windows or pixels."""
