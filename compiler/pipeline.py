@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from arch.chip import Chip
-from arch.image import Image, quantised
+from arch.image import Image
 from arch.isa import ENGINES, Compute, Engine, Instruction, Rounding
 from arch.layout import Region
 from arch.program import Entry, Program, Step
@@ -321,8 +321,7 @@ def _image(build: Build) -> Image:
     for name in build.kernels.names:
         region = build.plan.homes[name]
         if name in graph.tensors:
-            integers = quantised(graph.values[name], region.fraction, chip, name)
-            image.write(region, integers.reshape(region.shape), chip)
+            image.write_real(region, graph.values[name].reshape(region.shape), chip)
     for operation in _with_rows(graph):
         region = build.plan.homes[rows_name(operation)]
         image.write(region, build.kernels.contents(operation, build.fractions).astype(np.int16), chip)
