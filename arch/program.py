@@ -58,6 +58,21 @@ class Program:
 
     `streams` maps each engine to all its instructions; an entry's stream runs from its start to the next HALT. `steps`
     has a label for each instruction of `streams`. `inputs`, `outputs`, `parameters` and `tensors` name regions.
+
+    >>> import tempfile
+    >>> import tinycl
+    >>> program = tinycl.compile("digits").program
+    >>> streams = program.entry_streams("infer")
+    >>> streams[Engine.ARRAY] == program.stream("infer", Engine.ARRAY), program.first("infer", Engine.ARRAY)
+    (True, 0)
+    >>> program.check_streams()
+    >>> program.check()
+    >>> [region.name for region in program.regions()][:2], program.external_words
+    (['input', 'dense1'], 0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     program.save(Path(folder, "net.tcl"))
+    ...     Program.load(Path(folder, "net.tcl"), program.chip).entries == program.entries
+    True
     """
 
     chip: Chip

@@ -52,6 +52,9 @@ class Options:
     al., 2015). `seed` starts the chip's random bits. `trainable` names the parameters to train, all by default.
     `skip` leaves out what costs no cycle where values are zero, by the density that calibration's samples show; cycles
     then depend on values. `mapping` forces choices on layers.
+
+    >>> Options(learning_rate=2**-7, momentum=0.5).optimiser.momentum
+    0.5
     """
 
     train: bool = True

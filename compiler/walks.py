@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import product
 from typing import Any, NamedTuple
 
 from arch.chip import Chip
@@ -129,12 +130,22 @@ def _block_extents(rows: int, columns: int, banks: int, taps: int, steps: int) -
     least, best = 0, (1, 1)
     for parts in range(1, min(columns, 16) + 1):
         width = -(-columns // parts)
+        across = _lengths(columns, width)
         for height in range(1, min(rows, banks * taps // width) + 1):
-            count = [-(-item.height * item.width // taps) for item in _cut(Tile(0, 0, rows, columns), height, width)]
-            cost = sum(count) * steps + _TILE_CYCLES * len(count)
-            if max(count) <= banks and (least == 0 or cost < least):
+            tiles = blocks = 0
+            for (tall, down), (wide, beside) in product(_lengths(rows, height), across):
+                tiles += down * beside
+                blocks += down * beside * -(-tall * wide // taps)
+            cost = blocks * steps + _TILE_CYCLES * tiles
+            if -(-height * width // taps) <= banks and (least == 0 or cost < least):
                 least, best = cost, (height, width)
     return best
+
+
+def _lengths(whole: int, most: int) -> tuple[tuple[int, int], ...]:
+    """Pieces of at most `most` of a length: (length, how many), the full ones and what is left."""
+    full, left = divmod(whole, most)
+    return ((most, full), (left, 1)) if left else ((most, full),)
 
 
 def given_tiles(
