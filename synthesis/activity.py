@@ -25,7 +25,8 @@ from synthesis.liberty import Library
 from synthesis.mapping import Recipe, mapped_netlist
 from synthesis.netlist import Cell, Net, Netlist, Waves
 from synthesis.power import Tariff, counted
-from synthesis.recording import Recording
+from synthesis.recording import Recording, Signals
+from synthesis.saif import Saif, Statistics
 
 _PRODUCT = {"A": "a", "B": "b", "Y": "product"}
 """Ports of a multiplier by the pins of its black box."""
@@ -47,6 +48,9 @@ class Active:
     clock: float = 0.0
     leakage_w: float = 0.0
     flops: int = 0
+
+    def __mul__(self, factor: float) -> Active:
+        return Active(self.switching * factor, self.delayed * factor, self.clock * factor, self.leakage_w, self.flops)
 
     def __add__(self, other: Active) -> Active:
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
@@ -87,18 +91,19 @@ def parts_of(chip: Chip, library: Library, recipe: Recipe) -> list[Part]:
 
 
 def activity(
-    parts: Sequence[Part], recording: Recording, delays: bool = False
+    parts: Sequence[Part], recording: Signals, delays: bool = False, check: bool = True
 ) -> tuple[dict[str, Active], dict[str, str]]:
     """The energy of each component, and the blocks that cannot be followed, with the reason.
 
-    Of these the clock and leakage are known and counted. Raises `ActivityError` where netlist and RTL differ.
+    Of these the clock and leakage are known and counted. Raises `ActivityError` where netlist and RTL differ; they are
+    compared with `check`, which statistics cannot stand.
     """
     found: dict[str, Active] = {}
     left_out: dict[str, str] = {}
     for part in parts:
         for scope in _scopes(part.block, recording):
             try:
-                active = _followed(part, scope, recording, delays)
+                active = _followed(part, scope, recording, delays, check)
             except RecodedError as error:
                 left_out[part.block.name] = str(error)
                 active = Active()
@@ -107,16 +112,16 @@ def activity(
     return found, left_out
 
 
-def _followed(part: Part, scope: str, recording: Recording, delays: bool) -> Active:
+def _followed(part: Part, scope: str, recording: Signals, delays: bool, check: bool) -> Active:
     """What switches in one instance of a block."""
     sources = sources_of(part, scope, recording)
     waves = part.netlist.evaluate(sources)
-    flops = _check(part.netlist, waves, scope)
+    flops = _check(part.netlist, waves, scope) if check else 0
     delayed = part.tariff.switching(part.circuit.counted(sources)) if delays else 0.0
     return Active(part.tariff.switching(counted(waves)), delayed, flops=flops)
 
 
-def _scopes(block: Block, recording: Recording) -> Iterator[str]:
+def _scopes(block: Block, recording: Signals) -> Iterator[str]:
     """The scopes of a block's instances: every bank of a memory."""
     if block.name.endswith(".bank"):
         yield from (f"{recording.scope(block.name[:-5])}.bank{number}" for number in range(block.count))
@@ -124,7 +129,7 @@ def _scopes(block: Block, recording: Recording) -> Iterator[str]:
         yield recording.scope("" if block.component == "interconnect" else block.name)
 
 
-def sources_of(part: Part, scope: str, recording: Recording) -> Waves:
+def sources_of(part: Part, scope: str, recording: Signals) -> Waves:
     """What comes into a block, and what its flip-flops hold, in each cycle. Raises `RecodedError`."""
     netlist, prefix = part.netlist, f"{scope}." if scope else ""
     sources: Waves = {}
@@ -146,7 +151,7 @@ def _put(sources: Waves, nets: tuple[Net, ...], bits: np.ndarray) -> None:
             sources[net] = np.ascontiguousarray(bits[:, place])
 
 
-def _put_state(sources: Waves, netlist: Netlist, block: Block, prefix: str, recording: Recording) -> None:
+def _put_state(sources: Waves, netlist: Netlist, block: Block, prefix: str, recording: Signals) -> None:
     """What the flip-flops hold, by the names of the nets at their outputs."""
     wanted = {net for cell in netlist.flops for pin, nets in cell.pins.items() if pin.startswith("Q") for net in nets}
     for name, nets in netlist.names.items():
@@ -167,7 +172,7 @@ def _put_state(sources: Waves, netlist: Netlist, block: Block, prefix: str, reco
         raise RecodedError(f"the recording of {prefix or 'the top'} lacks {len(missing)} bits of {names[:8]}")
 
 
-def _put_box(sources: Waves, cell: Cell, block: Block, prefix: str, recording: Recording) -> None:
+def _put_box(sources: Waves, cell: Cell, block: Block, prefix: str, recording: Signals) -> None:
     """What comes out of a memory or another block."""
     for pin, nets in cell.pins.items():
         full = f"{prefix}{block.original(cell.name)}.{pin}"
@@ -194,21 +199,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 2 if something given is wrong."""
     parser = argparse.ArgumentParser(prog="python -m synthesis.activity", description="Energy of a recorded run.")
     parser.add_argument("liberty", type=Path, help="a liberty file, plain or gzip'ed")
-    parser.add_argument("recording", type=Path, help="a VCD file that `testbenches.native.run_native` has written")
+    parser.add_argument("recording", type=Path, help="a VCD or SAIF file of a run on the chip's RTL")
     parser.add_argument("--chip", required=True, help="the chip that ran: a shipped one or a YAML file")
     parser.add_argument("--delays", action="store_true", help="with glitches too, which takes longer")
     given = parser.parse_args(arguments)
     try:
-        if not given.recording.is_file():
-            raise InputError(f"{given.recording}: no such file; `run_native(..., trace=FILE)` writes one")
         chip, library = Chip.load(given.chip), Library.load(given.liberty)
-        recording = Recording(given.recording, TOP, RUNNING)
-        found, left_out = activity(parts_of(chip, library, Recipe()), recording, given.delays)
+        if given.recording.suffix == ".saif":
+            found, left_out, cycles = _by_statistics(chip, library, given.recording, given.delays)
+        else:
+            found, left_out, cycles = _by_cycles(chip, library, given.recording, given.delays)
     except (InputError, NetlistError, ActivityError) as error:
         print(f"synthesis: {error}", file=sys.stderr)
         return 2
-    _show(found, left_out, recording.cycles)
+    _show(found, left_out, cycles)
     return 0
+
+
+def _by_cycles(chip: Chip, library: Library, path: Path, delays: bool) -> tuple[dict[str, Active], dict[str, str], int]:
+    """Each component, what is left out, and the cycles of the run."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; `run_native(..., trace=FILE)` writes one")
+    recording = Recording(path, TOP, RUNNING)
+    return *activity(parts_of(chip, library, Recipe()), recording, delays), recording.cycles
+
+
+def _by_statistics(
+    chip: Chip, library: Library, path: Path, delays: bool
+) -> tuple[dict[str, Active], dict[str, str], int]:
+    """The same from a SAIF file of all its cycles. Raises `InputError` where it is not of this chip."""
+    statistics = Statistics(Saif.read(path), TOP)
+    try:
+        found, left_out = activity(parts_of(chip, library, Recipe()), statistics, delays, check=False)
+    except KeyError as error:
+        raise InputError(f"{path}: lacks {error}, which {chip.name} has; record a run of this chip") from None
+    return {name: item * statistics.scale for name, item in found.items()}, left_out, round(statistics.whole)
 
 
 def _show(found: dict[str, Active], left_out: dict[str, str], cycles: int) -> None:
@@ -216,7 +241,8 @@ def _show(found: dict[str, Active], left_out: dict[str, str], cycles: int) -> No
     for name, item in [*found.items(), (f"{cycles} cycles", whole)]:
         delayed = f"  with glitches {item.delayed * 1e9:9.3f} nJ" if whole.delayed else ""
         print(f"{name:14} switching {item.switching * 1e9:9.3f} nJ{delayed}  clock pins {item.clock * 1e9:9.3f} nJ")
-    print(f"leakage {whole.leakage_w * 1e6:.2f} uW; {whole.flops} flip-flops equal the RTL's in every cycle")
+    known = f"{whole.flops} flip-flops equal the RTL's in every cycle" if whole.flops else "bits taken as independent"
+    print(f"leakage {whole.leakage_w * 1e6:.2f} uW; {known}")
     for name, reason in left_out.items():
         print(f"switching of {name} left out: {reason}")
 
