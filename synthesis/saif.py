@@ -113,10 +113,10 @@ class Statistics:
 
 def _wave(bit: Bit, cycles: float, rng: np.random.Generator) -> np.ndarray:
     """bool[CYCLES] of as many toggles a cycle, and 1 in as many cycles; stretches of 1 and 0 of random lengths."""
-    toggles = int(bit.toggles * CYCLES / cycles + rng.random())
+    toggles = min(int(bit.toggles * CYCLES / cycles + rng.random()), CYCLES - 1)
     ones = (toggles + 1) // 2
     zeros = toggles + 1 - ones
-    high = int(np.clip(round(bit.high * CYCLES), ones, CYCLES - zeros)) if toggles < CYCLES else CYCLES // 2
+    high = int(np.clip(round(bit.high * CYCLES), ones, CYCLES - zeros))
     if toggles == 0:
         return np.full(CYCLES, bit.high > 0.5)
     lengths = np.empty(ones + zeros, np.int64)
