@@ -60,7 +60,7 @@ class Saif:
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}; `run_native(..., trace=FILE.saif)` writes one") from None
         except (ValueError, IndexError, StopIteration, UnicodeDecodeError, RecursionError) as error:
-            raise InputError(f"{path}: is not a SAIF file: {error or 'something is missing'}") from None
+            raise InputError(f"{path}: is not a SAIF file: {str(error) or 'something is missing'}") from None
         if duration <= 0 or not bits:
             raise InputError(f"{path}: must hold nets and a duration above 0")
         return cls(path, duration, {name: Bit(high / duration, toggles) for name, (high, toggles) in bits.items()})
