@@ -37,10 +37,10 @@ class Energy:
 
 @dataclass(frozen=True)
 class Tariff:
-    """What a netlist's toggles cost: joules of one by net, joules of the clock's pins a cycle, watts of leakage."""
+    """What a netlist's toggles cost: joules of one by net, apart those of flip-flops' clock pins; watts of leakage."""
 
     toggle: Mapping[Net, float]
-    clock: float
+    clock_toggle: Mapping[Net, float]
     leakage_w: float
 
     @classmethod
@@ -49,13 +49,20 @@ class Tariff:
         loads = capacitances(netlist)
         half = netlist.library.voltage**2 / 2
         toggle = {net: load * half for net, load in loads.items()}
-        clock = 0.0
+        clock: dict[Net, float] = {}
         for cell in netlist.cells:
             for pin, price in _internals(netlist.library, cell, loads).items():
                 net = cell.net(pin)
                 toggle[net] = toggle.get(net, 0.0) + price
-            clock += 2 * _clock_price(netlist.library, cell.kind)
+            if pin := _clock_pin(netlist.library, cell.kind):
+                net = cell.net(pin)
+                clock[net] = clock.get(net, 0.0) + _clock_price(netlist.library, cell.kind, pin)
         return cls(toggle, clock, sum(leakage(netlist.library, cell.kind) for cell in netlist.cells))
+
+    @property
+    def clock(self) -> float:
+        """Joules of the clock's pins in a cycle: two toggles of each."""
+        return 2 * sum(self.clock_toggle.values())
 
     def energy(self, counts: Mapping[Net, float], cycles: int) -> Energy:
         """The energy of `cycles` cycles in which each net toggles as often as `counts` says."""
@@ -142,11 +149,8 @@ def _internals(library: Library, cell: Cell, loads: Mapping[Net, float]) -> dict
     }
 
 
-def _clock_price(library: Library, kind: str) -> float:
+def _clock_price(library: Library, kind: str, pin: str) -> float:
     """Joules of a toggle of a flip-flop's clock pin, at it and inside."""
-    pin = _clock_pin(library, kind)
-    if pin is None:
-        return 0.0
     load = _pin(library.cells[kind], pin).number("capacitance") * library.capacitance_unit
     return internal(library, kind, pin, 0.0) + load * library.voltage**2 / 2
 

@@ -37,10 +37,11 @@ class Bit:
 
 @dataclass(frozen=True)
 class Saif:
-    """A SAIF file: its duration in its own time steps, and its bits by full name, scopes and net joined by points."""
+    """A SAIF file: its duration in time steps of `step` seconds; its bits by full name, scopes and net with points."""
 
     path: Path
     duration: float
+    step: float
     bits: Mapping[str, Bit]
 
     @classmethod
@@ -55,15 +56,24 @@ class Saif:
             tree, end = _list(tokens, 1)
             if end != len(tokens):
                 raise ValueError("more follows its end")
-            duration = float(next(item[1] for item in tree if item[0] == "DURATION"))
+            fields = {item[0]: item[1:] for item in tree if isinstance(item, list)}
+            if "DURATION" not in fields:
+                raise ValueError("it has no DURATION")
+            duration, step = float(fields["DURATION"][0]), _seconds(" ".join(fields.get("TIMESCALE", ["1ns"])))
             bits = dict(_nets(tree, []))
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}; `run_native(..., trace=FILE.saif)` writes one") from None
-        except (ValueError, IndexError, StopIteration, UnicodeDecodeError, RecursionError) as error:
-            raise InputError(f"{path}: is not a SAIF file: {str(error) or 'something is missing'}") from None
+        except (ValueError, LookupError, RecursionError) as error:
+            raise InputError(f"{path}: is not a SAIF file: {error}") from None
         if duration <= 0 or not bits:
             raise InputError(f"{path}: must hold nets and a duration above 0")
-        return cls(path, duration, {name: Bit(high / duration, toggles) for name, (high, toggles) in bits.items()})
+        found = {name: Bit(high / duration, toggles) for name, (high, toggles) in bits.items()}
+        return cls(path, duration, step, found)
+
+    @property
+    def seconds(self) -> float:
+        """The time that the file is of."""
+        return self.duration * self.step
 
 
 class Statistics:
@@ -128,6 +138,13 @@ def _split(total: int, parts: int, rng: np.random.Generator) -> np.ndarray:
     """Lengths of at least 1 that sum to `total`."""
     cuts = np.sort(rng.choice(total - 1, parts - 1, replace=False)) + 1 if parts > 1 else np.zeros(0, np.int64)
     return np.diff(np.concatenate([[0], cuts, [total]]))
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+)\s*([munpf]?)s", text.strip().lower())
+    if found is None:
+        raise ValueError(f"{text!r} is no time")
+    return int(found[1]) * 10.0 ** (-3 * " munpf".index(found[2] or " "))
 
 
 def _below(name: str, top: str) -> str | None:

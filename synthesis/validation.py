@@ -41,25 +41,25 @@ HELD_OUT = ("t9l1",)
 CHIPS = {chip.name: chip for chip in (*chips.FITTED, *chips.HELD_OUT)}
 
 
-def measured(chip: Chip, parts: Sequence[Part], name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of `ACTIVITY` and the row of `RUNS` of one program on `chip`."""
+def measured(chip: Chip, parts: Sequence[Part], name: str, delays: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of `ACTIVITY` and the row of `RUNS` of one program on `chip`; with glitches if `delays`."""
     item = case(name, chip)
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder, "run.vcd")
         run = run_native(item.program, item.entry, [item.inputs], trace=trace)
-        found, _ = activity(parts, Recording(trace, TOP, RUNNING), delays=True)
+        found, _ = activity(parts, Recording(trace, TOP, RUNNING), delays)
     zeros = int(run.counters[:, Event.ZERO_PRODUCTS].sum())
-    return _energies(chip, item, found), _events(chip, item, zeros)
+    return _energies(chip, item, found, delays), _events(chip, item, zeros)
 
 
-def _energies(chip: Chip, item: Case, found: dict[str, Active]) -> pd.DataFrame:
+def _energies(chip: Chip, item: Case, found: dict[str, Active], delays: bool) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "chip": chip.name,
             "program": item.name,
             "component": name,
             "switching_nj": round(part.switching * 1e9, 4),
-            "delayed_nj": round(part.delayed * 1e9, 4),
+            "delayed_nj": round(part.delayed * 1e9, 4) if delays else None,
             "clock_nj": round(part.clock * 1e9, 4),
         }
         for name, part in found.items()
@@ -83,11 +83,11 @@ def put(rows: pd.DataFrame, path: Path) -> None:
     write_whole(path, rows.to_csv(index=False).encode())
 
 
-def campaign(chip: Chip, library: Library, parts: Sequence[Part]) -> None:
+def campaign(chip: Chip, library: Library, parts: Sequence[Part], delays: bool) -> None:
     """Measure every program that `chip` can hold."""
     for name in (*programs.FITTED, *programs.HELD_OUT):
         try:
-            energies, events = measured(chip, parts, name)
+            energies, events = measured(chip, parts, name, delays)
         except ProgramError as error:
             say(f"{chip.name}: {name} is left out: {error}")
             continue
@@ -116,7 +116,7 @@ def show(table: pd.DataFrame) -> None:
                 f"{'held-out ' + name if name else 'fitted'}, {column.replace('_', ' ')}: mean {sizes.mean():.1%}, "
                 f"worst {sizes.max():.1%} of {len(group)} runs; within {LIMIT:.0%}: {(sizes <= LIMIT).sum()}"
             )
-    factors = table["delayed_nj"] / table["switching_nj"]
+    factors = (table["delayed_nj"] / table["switching_nj"]).dropna()
     print(
         f"switching with glitches: {factors.min():.2f} to {factors.max():.2f} times, {factors.mean():.2f} in the mean"
     )
@@ -127,6 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m synthesis.validation", description="The event model's errors.")
     parser.add_argument("liberty", type=Path, nargs="?", help="a liberty file to measure with, plain or gzip'ed")
     parser.add_argument("chips", nargs="*", metavar="CHIP", help=f"of {', '.join((*FITTED, *HELD_OUT))}; all without")
+    parser.add_argument("--delays", action="store_true", help="with glitches too, which takes longer")
     given = parser.parse_args(arguments)
     try:
         if unknown := [name for name in given.chips if name not in CHIPS]:
@@ -134,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.liberty is not None:
             library = Library.load(given.liberty)
             for name in given.chips or (*FITTED, *HELD_OUT):
-                campaign(CHIPS[name], library, parts_of(CHIPS[name], library, Recipe()))
+                campaign(CHIPS[name], library, parts_of(CHIPS[name], library, Recipe()), given.delays)
         show(compared(pd.read_csv(ACTIVITY), pd.read_csv(RUNS)))
     except (InputError, NetlistError, ActivityError) as error:
         print(f"synthesis: {error}", file=sys.stderr)

@@ -68,7 +68,7 @@ def test_no_wave_toggles_more_than_it_can(high, toggles):
     [
         ("$date today $end", "is not a SAIF file: it does not begin with"),
         ("(SAIFILE (DURATION 4)", "is not a SAIF file"),
-        ("(SAIFILE (INSTANCE a (NET (b (T1 1) (TC 1)))))", "is not a SAIF file: something is missing"),
+        ("(SAIFILE (INSTANCE a (NET (b (T1 1) (TC 1)))))", "is not a SAIF file: it has no DURATION"),
         ("(SAIFILE (DURATION 4) (INSTANCE a (NET (b (T1 x) (TC 1)))))", "is not a SAIF file"),
         ("(SAIFILE (DURATION 0) (INSTANCE a (NET (b (T1 1) (TC 1)))))", "duration above 0"),
     ],
