@@ -1,9 +1,9 @@
 """Energies of events fitted to netlists' activity: what a component's switching takes for the operations of its units.
 
 A component's energy in a run is a sum of the operations that `estimate.usage` derives from the run's events, each at
-an energy ≥ 0 of its own: register bits, adder bits, choices, products with and without a zero operand, and cycles (what
-moves in every cycle, such as counters). Least squares of errors relative to the whole run's switching. The clock's pins
-take one energy a register bit and cycle.
+an energy ≥ 0 of its own: register bits, adder bits, choices, products with and without a zero operand, and register
+bits times cycles (what moves whether there is an event or not, such as counters). Least squares of errors relative to
+the whole run's switching. The clock's pins take one energy a register bit and cycle.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from arch.chip import Chip
 from arch.errors import InputError
 from arch.events import Event
 from estimate.logic import TABLES
+from estimate.logic_table import LogicTable
 from estimate.usage import FEATURES, hardware, uses
 
 ACTIVITY = TABLES / "activity.csv"
 """Of each component in a run: nJ of switching without delays and with, nJ of the clock's pins."""
 RUNS = TABLES / "runs.csv"
 """Events, array steps by mode and cycles of each run."""
-OPERATIONS = ("register_bit", "adder_bit", "select_bit", "product", "zero_product", "cycle")
+OPERATIONS = ("register_bit", "adder_bit", "select_bit", "product", "zero_product", "register_cycle")
 """What a component's energy is linear in."""
 LIMIT = 0.15
 """Of the error of a run that the fit did not see."""
@@ -57,10 +58,18 @@ def operations(chip: Chip, run: Mapping) -> dict[str, np.ndarray]:
     """Operations of each component's units in a run, float64[6] as `OPERATIONS`."""
     counts = np.array([run[name] for name in columns()], np.float64)
     found = {}
-    for name, units in zip(hardware(chip), np.einsum("cfu,f->cu", uses(chip), counts), strict=True):
+    worked = np.einsum("cfu,f->cu", uses(chip), counts)
+    for (name, own), units in zip(hardware(chip).items(), worked, strict=True):
         zero = min(counts[Event.ZERO_PRODUCTS], units[3]) if name == "multipliers" else 0.0
-        found[name] = np.array([*units[:3], units[3] - zero, zero, float(run["cycles"])])
+        found[name] = np.array([*units[:3], units[3] - zero, zero, own.register_bits * float(run["cycles"])])
     return found
+
+
+def by_unit_costs(chip: Chip, run: Mapping, table: LogicTable) -> dict[str, float]:
+    """nJ of each component at the costs that single units have on random operands, zeros not told apart."""
+    register, adder, select, product = table.units(chip.word_bits)[:, 0]
+    prices = np.array([register, adder, select, product, product, 0.0])
+    return {name: float(worked @ prices) * 1e-3 for name, worked in operations(chip, run).items()}
 
 
 def register_cycles(chip: Chip, run: Mapping) -> float:

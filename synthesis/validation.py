@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,12 +22,13 @@ from arch.events import Event
 from arch.files import write_whole
 from arch.program import ProgramError
 from arch.workload import Workload
+from estimate.logic_table import LogicTable, logic_file
 from estimate.usage import features
 from rtl.verilog import NetlistError
 from synthesis import chips, programs
 from synthesis.activity import RUNNING, Active, ActivityError, Part, activity, parts_of
 from synthesis.blocks import TOP
-from synthesis.energy_fit import ACTIVITY, LIMIT, RUNS, columns, errors, fit
+from synthesis.energy_fit import ACTIVITY, LIMIT, RUNS, by_unit_costs, columns, errors, fit
 from synthesis.liberty import Library
 from synthesis.mapping import Recipe
 from synthesis.measure import say
@@ -34,9 +36,11 @@ from synthesis.programs import Case, case
 from synthesis.recording import Recording
 from testbenches.native import run_native
 
-FITTED = ("t4l2", "t4l4")
+LIBRARY = "sg13g2_stdcell"
+"""The library of the committed measurements, whose costs of single units are put beside them."""
+FITTED = ("t4l2",)
 """Chips whose runs of `programs.FITTED` the fit is of."""
-HELD_OUT = ("t9l1",)
+HELD_OUT = ("t4l4",)
 """Chips that the fit does not see."""
 CHIPS = {chip.name: chip for chip in (*chips.FITTED, *chips.HELD_OUT)}
 
@@ -122,6 +126,18 @@ def show(table: pd.DataFrame) -> None:
     )
 
 
+def unit_costs(energies: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """By component, over all runs: nJ measured, nJ by what single units take on random operands, and their ratio."""
+    table = LogicTable.load(logic_file(LIBRARY, Path()))
+    modelled: Counter[str] = Counter()
+    for run in runs.to_dict("records"):
+        modelled.update(by_unit_costs(CHIPS[run["chip"]], run, table))
+    measured = energies.groupby("component")["switching_nj"].sum()
+    found = pd.DataFrame({"measured_nj": measured, "unit_costs_nj": pd.Series(modelled)}).drop(index="host")
+    found.loc["all"] = found.sum()
+    return found.assign(ratio=found["unit_costs_nj"] / found["measured_nj"])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 2 if something given is wrong."""
     parser = argparse.ArgumentParser(prog="python -m synthesis.validation", description="The event model's errors.")
@@ -134,9 +150,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise InputError(f"no chip {', '.join(unknown)}; name some of {', '.join(CHIPS)}")
         if given.liberty is not None:
             library = Library.load(given.liberty)
+            if library.name != LIBRARY:
+                raise InputError(f"{given.liberty}: the measured runs are of {LIBRARY}, and so must the library be")
             for name in given.chips or (*FITTED, *HELD_OUT):
                 campaign(CHIPS[name], library, parts_of(CHIPS[name], library, Recipe()), given.delays)
-        show(compared(pd.read_csv(ACTIVITY), pd.read_csv(RUNS)))
+        energies, runs = pd.read_csv(ACTIVITY), pd.read_csv(RUNS)
+        show(compared(energies, runs))
+        print(unit_costs(energies, runs).to_string(float_format=lambda value: f"{value:.3f}"))
     except (InputError, NetlistError, ActivityError) as error:
         print(f"synthesis: {error}", file=sys.stderr)
         return 2
