@@ -148,7 +148,9 @@ class Program:
                 raise ProgramError(f"region {region.name}: the name is used twice")
             size = self.image.store(region.store).size
             try:
-                outside = prod(region.shape) > size or int(region.targets(self.chip).max()) >= size
+                outside = prod(region.shape) > size or any(
+                    int(places.max()) >= size for _, places in region.parts(self.chip)
+                )
                 if outside:
                     raise ProgramError(f"region {region.name} lies beyond the end of the {region.store.value} memory")
                 if region.patches:

@@ -29,11 +29,11 @@ class Tile(NamedTuple):
 def source(view: MapView, top: int, left: int, plane: int = 0) -> dict[str, Any]:
     """Fields of a moving map whose first position reads coordinate (top, left) of the tensor first.
 
-    What lies above or left of the map is padding, what lies above the view is never needed. A walk that reads only
-    padding is told a step that never reaches the map.
+    What lies outside the map is padding, and what lies outside the view is never needed or counts as padding. A walk
+    that reads only padding is told a step that never reaches the map.
     """
     row, pad_top = max(top - view.first, 0), max(view.first - top, 0)
-    column, pad_left = max(left, 0), max(-left, 0)
+    column, pad_left = max(left - view.first_column, 0), max(view.first_column - left, 0)
     height, width = view.height - row, view.width - column
     if height < 1 or width < 1:
         return padding(view)
@@ -103,13 +103,13 @@ def pixels(view: MapView, tile: Tile, plane: int = 0) -> dict[str, Any]:
 
 
 def _word(view: MapView, tile: Tile, plane: int) -> int:
-    rows = (tile.top - view.first) * view.pitch
-    return view.base + (plane - view.first_plane) * view.plane + rows + tile.left
+    rows, columns = tile.top - view.first, tile.left - view.first_column
+    return view.base + (plane - view.first_plane) * view.plane + rows * view.pitch + columns
 
 
 def whole(view: MapView) -> Tile:
     """All of a view's positions."""
-    return Tile(view.first, 0, view.height, view.width)
+    return Tile(view.first, view.first_column, view.height, view.width)
 
 
 def window_tiles(tile: Tile, chip: Chip) -> Iterator[Tile]:

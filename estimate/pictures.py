@@ -32,6 +32,7 @@ _PHASES = {
     "weight_gradient": ("#009E73", "^"),
     "bias_gradient": ("#CC79A7", "D"),
     "gradient_sum": ("#56B4E9", "v"),
+    "recompute": ("#000000", "X"),
     "update": ("#D55E00", "P"),
 }
 MOST_BARS = 30

@@ -32,6 +32,7 @@ PHASES = {
     "gradient_sum": YELLOW,
     "weight_gradient": GREEN,
     "bias_gradient": PURPLE,
+    "recompute": BLACK,
     "update": RED,
     "halt": GREY,
 }
