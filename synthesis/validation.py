@@ -71,16 +71,18 @@ def _energies(chip: Chip, item: Case, found: dict[str, Active], delays: bool) ->
 
 
 def _events(chip: Chip, item: Case, counted: np.ndarray) -> pd.DataFrame:
-    """Events of the run, as the program says; those that depend on values as the RTL has `counted`, int64[events].
+    """Events of the run, as the program says; products with a zero as the RTL has `counted` them, int64[events].
 
     Raises `ActivityError` where the two differ in another.
     """
     work = Workload.of(item.program, item.entry)
-    counts = dict(zip(columns(), features(work).sum(axis=0).round().astype(int).tolist(), strict=True))
-    for event, name in zip(Event, columns(), strict=False):
-        if event not in DATA_DEPENDENT and counts[name] != counted[event]:
-            raise ActivityError(f"{item.name}: {counts[name]} {name} are expected, and the RTL counts {counted[event]}")
-        counts[name] = int(counted[event])
+    known = features(work).sum(axis=0).round().astype(int)
+    for event in (event for event in Event if event not in DATA_DEPENDENT and known[event] != counted[event]):
+        raise ActivityError(
+            f"{item.name}: {known[event]} {event.name} are expected, and the RTL counts {counted[event]}"
+        )
+    known[Event.ZERO_PRODUCTS] = counted[Event.ZERO_PRODUCTS]
+    counts = {name: int(known[place]) for name, place in columns().items()}
     return pd.DataFrame([{"chip": chip.name, "program": item.name, "cycles": work.cycles, **counts}])
 
 
