@@ -48,6 +48,7 @@ def _chip(name: str, weight_banks: int = 1, pages: int = 2, **fields) -> Chip:
 
 FITTED = (
     _chip("t4l2"),
+    _chip("t4l1", lanes=1),
     _chip("t4l4", lanes=4),
     _chip("t9l1", taps=9, lanes=1),
     _chip("t9l2", taps=9),
@@ -56,15 +57,18 @@ FITTED = (
     _chip("t4l8", lanes=8),
     _chip("w8", word_bits=8, accumulator_bits=32),
     _chip("w12", word_bits=12, accumulator_bits=40),
+    _chip("acc40", accumulator_bits=40),
     _chip("banks4", accumulator_banks=4),
     _chip("banks8", accumulator_banks=8),
     _chip("kernels8", kernel_registers=8),
     _chip("weights4", weight_banks=4, pages=4),
     _chip("inside", external_memory=None, program_memory={"instructions": 256}),
 )
-"""Fourteen chips."""
+"""Sixteen chips."""
 HELD_OUT = (
     Chip.load("tiny"),
+    _chip("t4l3", 2, lanes=3, word_bits=10, accumulator_bits=36, accumulator_banks=3, kernel_registers=4),
+    _chip("t9l1w14", 3, 4, taps=9, lanes=1, word_bits=14, accumulator_bits=44, accumulator_banks=5, kernel_registers=6),
     _chip("t9l3", 3, taps=9, lanes=3, word_bits=12, accumulator_bits=40, accumulator_banks=4, kernel_registers=3),
     _chip("t16l2", 4, 4, taps=16, word_bits=10, accumulator_bits=36, accumulator_banks=3, kernel_registers=4),
     _chip("t4l6", 2, lanes=6, word_bits=14, accumulator_bits=44, accumulator_banks=6, kernel_registers=6),

@@ -139,7 +139,7 @@ def parse(text: str) -> Group:
     return root
 
 
-def _statement(tokens: list[str], at: int) -> tuple[Group | tuple[str, object], int]:
+def _statement(tokens: list[str], at: int) -> tuple[Group | tuple[str, str] | tuple[str, tuple[str, ...]], int]:
     """One group or attribute from token `at` on, and the token after it."""
     name = tokens[at]
     if tokens[at + 1] == ":":
@@ -150,7 +150,8 @@ def _statement(tokens: list[str], at: int) -> tuple[Group | tuple[str, object], 
         return (name, " ".join(value)), at + (tokens[at] == ";")
     if tokens[at + 1] != "(":
         raise ValueError(f"{name!r} is followed by {tokens[at + 1]!r}")
-    values, at = [], at + 2
+    values: list[str] = []
+    at += 2
     while tokens[at] != ")":
         if tokens[at] != ",":
             values.append(tokens[at].strip('"'))
@@ -170,10 +171,12 @@ def _add(group: Group, tokens: list[str], at: int) -> int:
     item, at = _statement(tokens, at)
     if isinstance(item, Group):
         group.groups.append(item)
-    elif isinstance(item[1], str):
-        group.attributes[item[0]] = item[1]
+        return at
+    name, value = item
+    if isinstance(value, str):
+        group.attributes[name] = value
     else:
-        group.lists.setdefault(item[0], []).append(item[1])  # type: ignore[arg-type]
+        group.lists.setdefault(name, []).append(value)
     return at
 
 

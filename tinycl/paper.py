@@ -26,6 +26,9 @@ TECHNOLOGY = "65nm"
 ZERO_SHARES = (0.0, 0.25, 0.5)
 """Of the products: none, the central estimate, as many as where a ReLU clears half of one operand."""
 
+LEAST_INSTRUCTIONS = 32
+"""The smallest program memory that all memory tables know; more than the reference network's program needs."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -43,13 +46,16 @@ class Line:
         return self.estimate.holds(self.paper)
 
 
-def lean(chip: Chip) -> Chip:
-    """The chip with no more than one accumulator and kernel register a multiplier, and memories that just hold the
-    reference network's 16-bit tensors: image and two maps, two gradients, weights; in one page each.
+def lean(chip: Chip, instructions: int) -> Chip:
+    """The chip with no more than one accumulator and kernel register a multiplier, program memories of `instructions`,
+    and memories that just hold the reference network's 16-bit tensors: image and two maps, two gradients, weights; in
+    one page each.
     """
     sizes = {"feature_memory": 49_152, "gradient_memory": 32_768, "weight_memory": 167_936}
     memories = {name: {**getattr(chip, name).model_dump(), "bytes": size, "pages": 1} for name, size in sizes.items()}
-    return chip.replace(name=f"{chip.name}, lean", accumulator_banks=1, kernel_registers=1, **memories)
+    program = {"instructions": instructions}
+    name = f"{chip.name}, lean"
+    return chip.replace(name=name, accumulator_banks=1, kernel_registers=1, program_memory=program, **memories)
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,8 @@ def compare(program: Program, one_port_cycles: int) -> Comparison:
     `program` is the reference network's; `one_port_cycles` are a step's with one port to the weight memory.
     """
     technology = Technology.load(TECHNOLOGY)
-    chip, small = program.chip, lean(program.chip)
+    chip = program.chip
+    small = lean(chip, max(LEAST_INSTRUCTIONS, *map(len, program.streams.values())))
     few, some, half = (Workload.of(program, TRAIN, "reference").assuming(share) for share in ZERO_SHARES)
     found = energy(some, technology)
     lean_energy = energy(replace(some, chip=small), technology)

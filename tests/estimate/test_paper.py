@@ -12,12 +12,13 @@ from tinycl.paper import PAPER_JOULE, Line, lean
 
 
 def test_a_lean_chip_is_smaller_and_holds_the_network():
-    paper, small = Chip.load("paper"), lean(Chip.load("paper"))
+    paper, small = Chip.load("paper"), lean(Chip.load("paper"), 40)
     technology = Technology.load("65nm")
     assert area(small, technology).total.central < area(paper, technology).total.central
     words = {"feature_memory": 16 + 2 * 16, "gradient_memory": 2 * 16, "weight_memory": 164}
     for name, kilobytes in words.items():
         assert getattr(small, name).bytes == kilobytes * 1024
+    assert small.program_memory.instructions == 40
 
 
 def test_more_doubts_widen_as_independent():
