@@ -28,6 +28,7 @@ RUNS = TABLES / "runs.csv"
 """Events, array steps by mode and cycles of each run."""
 OPERATIONS = ("register_bit", "adder_bit", "select_bit", "product", "zero_product", "register_cycle")
 """What a component's energy is linear in."""
+_UNUSED = (Event.SATURATIONS, Event.LOST_UPDATES)
 LIMIT = 0.15
 """Of the error of a run that the fit did not see."""
 
@@ -49,14 +50,17 @@ class EnergyFit:
         return self.clock_pj * register_cycles(chip, run) * 1e-3
 
 
-def columns() -> list[str]:
-    """The names of `estimate.usage.FEATURES` as columns of `RUNS`."""
-    return [feature.name.lower() if isinstance(feature, Event) else feature for feature in FEATURES]
+def columns() -> dict[str, int]:
+    """Columns of `RUNS` and their places in `estimate.usage.FEATURES`; what uses no units has none."""
+    names = [feature.name.lower() if isinstance(feature, Event) else feature for feature in FEATURES]
+    return {name: place for place, name in enumerate(names) if FEATURES[place] not in _UNUSED}
 
 
 def operations(chip: Chip, run: Mapping) -> dict[str, np.ndarray]:
     """Operations of each component's units in a run, float64[6] as `OPERATIONS`."""
-    counts = np.array([run[name] for name in columns()], np.float64)
+    counts = np.zeros(len(FEATURES))
+    for name, place in columns().items():
+        counts[place] = run[name]
     found = {}
     worked = np.einsum("cfu,f->cu", uses(chip), counts)
     for (name, own), units in zip(hardware(chip).items(), worked, strict=True):

@@ -50,8 +50,17 @@ def _pooled() -> Network:
     return net.dense(CLASSES).softmax_cross_entropy()
 
 
-NETWORKS: dict[str, Callable[[], Network]] = {"conv": _convolution, "dense": _dense, "pooled": _pooled}
-FITTED = ("conv train", "dense infer", "mixed", "no zeros", "sparse")
+def _strided() -> Network:
+    return Network("strided", (1, 8, 8)).conv(4, stride=2).relu().dense(CLASSES).softmax_cross_entropy()
+
+
+NETWORKS: dict[str, Callable[[], Network]] = {
+    "conv": _convolution,
+    "dense": _dense,
+    "pooled": _pooled,
+    "strided": _strided,
+}
+FITTED = ("conv train", "dense infer", "strided train", "strided infer", "mixed", "no zeros", "sparse")
 """Programs that energies of events are fitted to."""
 HELD_OUT = ("conv infer", "dense train", "pooled train", "scales", "mixed again")
 """Programs that the fit does not see."""

@@ -14,11 +14,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from arch.chip import Chip
 from arch.errors import InputError
-from arch.events import Event
+from arch.events import DATA_DEPENDENT, Event
 from arch.files import write_whole
 from arch.program import ProgramError
 from arch.workload import Workload
@@ -52,8 +53,7 @@ def measured(chip: Chip, parts: Sequence[Part], name: str, delays: bool) -> tupl
         trace = Path(folder, "run.vcd")
         run = run_native(item.program, item.entry, [item.inputs], trace=trace)
         found, _ = activity(parts, Recording(trace, TOP, RUNNING), delays)
-    zeros = int(run.counters[:, Event.ZERO_PRODUCTS].sum())
-    return _energies(chip, item, found, delays), _events(chip, item, zeros)
+    return _energies(chip, item, found, delays), _events(chip, item, run.counters.sum(axis=0))
 
 
 def _energies(chip: Chip, item: Case, found: dict[str, Active], delays: bool) -> pd.DataFrame:
@@ -70,11 +70,19 @@ def _energies(chip: Chip, item: Case, found: dict[str, Active], delays: bool) ->
     )
 
 
-def _events(chip: Chip, item: Case, zeros: int) -> pd.DataFrame:
-    """Events of the run; all but products with a zero, which the RTL has counted, follow from the program."""
+def _events(chip: Chip, item: Case, counted: np.ndarray) -> pd.DataFrame:
+    """Events of the run, as the program says; products with a zero as the RTL has `counted` them, int64[events].
+
+    Raises `ActivityError` where the two differ in another.
+    """
     work = Workload.of(item.program, item.entry)
-    counts = dict(zip(columns(), features(work).sum(axis=0).round().astype(int).tolist(), strict=True))
-    counts[Event.ZERO_PRODUCTS.name.lower()] = zeros
+    known = features(work).sum(axis=0).round().astype(int)
+    for event in (event for event in Event if event not in DATA_DEPENDENT and known[event] != counted[event]):
+        raise ActivityError(
+            f"{item.name}: {known[event]} {event.name} are expected, and the RTL counts {counted[event]}"
+        )
+    known[Event.ZERO_PRODUCTS] = counted[Event.ZERO_PRODUCTS]
+    counts = {name: int(known[place]) for name, place in columns().items()}
     return pd.DataFrame([{"chip": chip.name, "program": item.name, "cycles": work.cycles, **counts}])
 
 

@@ -9,7 +9,7 @@ import pytest
 from arch.errors import InputError
 from estimate.structure import structure
 from synthesis import programs, validation
-from synthesis.energy_fit import ACTIVITY, RUNS, fit, operations
+from synthesis.energy_fit import ACTIVITY, LIMIT, RUNS, fit, operations
 from synthesis.validation import CHIPS, FITTED, HELD_OUT, compared
 
 PRICES = np.array([0.02, 0.05, 0.01, 3.0, 1.0, 0.0004])
@@ -57,7 +57,8 @@ def test_products_with_a_zero_are_told_apart(runs):
 
 
 def test_the_measurements_are_whole(energies, runs):
-    assert set(energies["chip"]) == {*FITTED, *HELD_OUT}
+    assert set(FITTED) <= set(energies["chip"]) <= {*FITTED, *HELD_OUT}
+    assert {*programs.FITTED, *programs.HELD_OUT} == set(energies["program"])
     keys = set(zip(runs["chip"], runs["program"], strict=True))
     assert keys == set(zip(energies["chip"], energies["program"], strict=True))
     for (chip, _), rows in energies.groupby(["chip", "program"]):
@@ -65,6 +66,16 @@ def test_the_measurements_are_whole(energies, runs):
     known = energies.dropna()
     assert len(known) > 0
     assert (known["delayed_nj"] >= known["switching_nj"]).all()
+
+
+def test_runs_outside_the_fit_are_predicted(energies, runs):
+    """The bounds are those that docs/estimation-logic.md states: of switching, and with the clock's pins."""
+    table = compared(energies, runs)
+    held = table[table["held_out"] != ""]
+    assert len(held) >= 5
+    assert held["error"].abs().mean() < 0.11
+    assert held["error"].abs().max() < 0.17
+    assert held["error_with_clock"].abs().max() < LIMIT / 10
 
 
 def test_bad_calls_are_one_line(capsys, library):
