@@ -85,6 +85,20 @@ class Chip(_Model):
 
     `taps` = K x K window positions, `lanes` = channels of a word, `word_bits` = bits of a stored element (two's
     complement), `accumulator_bits` = bits of a sum. Raises `ChipError` through `load` and `parse`.
+
+    >>> chip = Chip.load("paper")
+    >>> chip.multipliers, chip.kernel, chip.row_beats, chip.largest
+    (72, 3, 1, 32767)
+    >>> chip.feature_words, chip.gradient_words, chip.weight_rows, chip.external_words
+    (4092, 4092, 1248, 4194304)
+    >>> chip.bank_depth(chip.weight_memory), chip.page_depth(chip.weight_memory), chip.words(20)
+    (1248, 312, 3)
+    >>> chip.word_stride, chip.external_word_bytes, chip.external_beats, chip.narrowest_accumulator
+    (16, 16, 2, 38)
+    >>> chip.bank_stride(chip.weight_memory), chip.window_bytes(chip.weight_memory)
+    (32768, 294912)
+    >>> chip.replace(name="other").fingerprint == chip.fingerprint
+    True
     """
 
     name: str = Field(min_length=1, max_length=64)
@@ -248,12 +262,22 @@ class Chip(_Model):
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_yaml(self) -> str:
-        """The chip as YAML that `parse` reads back to an equal chip."""
+        """The chip as YAML that `parse` reads back to an equal chip.
+
+        >>> chip = Chip.load("tiny")
+        >>> Chip.parse(chip.to_yaml()) == chip
+        True
+        """
         return yaml.safe_dump(self.model_dump(), sort_keys=False)
 
     @classmethod
     def parse(cls, text: str, where: str = "chip") -> Chip:
-        """The chip that YAML `text` describes. Raises `ChipError` naming every wrong field at once."""
+        """The chip that YAML `text` describes. Raises `ChipError` naming every wrong field at once.
+
+        >>> Chip.parse("name: mine", "mine.yaml")
+        Traceback (most recent call last):
+        arch.chip.ChipError: mine.yaml: taps: ...
+        """
         try:
             data = parse_yaml(text, where)
         except InputError as error:
@@ -262,7 +286,11 @@ class Chip(_Model):
 
     @classmethod
     def from_fields(cls, fields: dict, where: str = "chip") -> Chip:
-        """The chip with these fields. Raises `ChipError` naming every wrong field at once."""
+        """The chip with these fields. Raises `ChipError` naming every wrong field at once.
+
+        >>> Chip.from_fields(Chip.load("tiny").model_dump() | {"clock_ns": 4.0}).clock_ns
+        4.0
+        """
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
@@ -270,7 +298,11 @@ class Chip(_Model):
 
     @classmethod
     def load(cls, name: str | Path) -> Chip:
-        """A shipped chip by name (`paper`, `tiny`, `wide` ...) or one from a YAML file."""
+        """A shipped chip by name (`paper`, `tiny`, `wide` ...) or one from a YAML file.
+
+        >>> Chip.load("tiny").multipliers
+        12
+        """
         path = shipped().get(str(name), Path(name))
         try:
             text = read_text(path, LARGEST_YAML)
@@ -279,5 +311,9 @@ class Chip(_Model):
         return cls.parse(text, where=f"chip {name}")
 
     def replace(self, **fields) -> Chip:
-        """A copy with `fields` changed and everything checked again."""
+        """A copy with `fields` changed and everything checked again.
+
+        >>> Chip.load("paper").replace(word_bits=12).largest
+        2047
+        """
         return self.from_fields({**self.model_dump(), **fields}, where=f"chip {self.name}")

@@ -67,7 +67,15 @@ class Image:
             raise InputError(f"{region.name} must have shape {list(region.shape)}, not {list(values.shape)}")
         if values.size and (values.max() > chip.largest or values.min() < -chip.largest - 1):
             raise InputError(f"{region.name} has values beyond {chip.word_bits} bits")
-        self.store(region.store).reshape(-1)[region.targets(chip)] = region.spread(values)
+        flat = self.store(region.store).reshape(-1)
+        for part, places in region.parts(chip):
+            flat[places] = region.spread(values if region.patches else values[part])
+
+    def write_real(self, region: Region, values: np.ndarray, chip: Chip) -> None:
+        """Set a region without patches to `values`, float of its shape, as `quantised` makes integers of them."""
+        flat = self.store(region.store).reshape(-1)
+        for part, places in region.parts(chip):
+            flat[places] = quantised(values[part], region.fraction, chip, region.name).reshape(-1)
 
     def differences(self, other: Image) -> int:
         """How many memory elements and random states differ."""
@@ -98,6 +106,8 @@ def quantised(values: np.ndarray, fraction: int, chip: Chip, name: str = "values
 
     Raises `InputError` naming `name` if a value is NaN or infinite.
     """
-    values = real_numbers(values, name)
-    scaled = np.floor(np.ldexp(values, fraction) + 0.5)
-    return np.clip(scaled, -chip.largest - 1, chip.largest).astype(np.int16)
+    scaled = real_numbers(values, name)
+    scaled *= 2.0**fraction
+    scaled += 0.5
+    np.floor(scaled, out=scaled)
+    return np.clip(scaled, -chip.largest - 1, chip.largest, out=scaled).astype(np.int16)

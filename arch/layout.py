@@ -5,6 +5,7 @@ The feature and gradient memories are arrays [words, lanes], the weight memory i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from math import prod
 from typing import Annotated
@@ -47,6 +48,8 @@ LARGEST = 1 << 26
 """What no base, pitch or extent exceeds: words of 8 lanes in the largest external memory that an image holds."""
 _Small = Annotated[int, Field(ge=1, le=1 << 10)]
 _Pad = Annotated[int, Field(ge=0, le=1 << 10)]
+_PART = 1 << 18
+"""Elements of a part of a tensor, about."""
 _RANKS = {
     Kind.MAP: 3,
     Kind.PATCHES: 3,
@@ -177,6 +180,12 @@ class Region(BaseModel):
 
         Raises what `indices` raises.
         """
+        return np.concatenate([places for _, places in self.parts(chip)])
+
+    def parts(self, chip: Chip) -> Iterator[tuple[slice, np.ndarray]]:
+        """Parts of the tensor's first side, each with the places that it sets, so that large tensors need no more
+        memory than they take. Raises what `indices` raises.
+        """
         if len(self.shape) != _RANKS[self.kind] or (self.kind == Kind.PATCHES) != (self.patches is not None):
             raise ValueError(f"region {self.name}: a {self.kind.value} cannot have shape {list(self.shape)}")
         limit = {
@@ -186,10 +195,13 @@ class Region(BaseModel):
             Store.EXTERNAL: chip.external_words * chip.lanes,
         }[self.store]
         shape = self._stored
-        places = self._places(shape, chip) if prod(shape) <= limit else np.array([limit])
-        if int(places.max()) >= limit:
-            raise ValueError(f"region {self.name} lies beyond the end of the {self.store.value} memory")
-        return places.reshape(-1)
+        size = shape[0] if self.patches else max(1, _PART // (prod(shape) // shape[0]))
+        for first in range(0, shape[0], size):
+            part = slice(first, min(first + size, shape[0]))
+            places = self._places(part, shape, chip) if prod(shape) <= limit else np.array([limit])
+            if int(places.max()) >= limit:
+                raise ValueError(f"region {self.name} lies beyond the end of the {self.store.value} memory")
+            yield part, places.reshape(-1)
 
     @property
     def _stored(self) -> tuple[int, ...]:
@@ -198,9 +210,9 @@ class Region(BaseModel):
             return self.shape
         return (*self.patches.extents, self.patches.channels(self.shape[2]))
 
-    def _places(self, shape: tuple[int, ...], chip: Chip) -> np.ndarray:
+    def _places(self, part: slice, shape: tuple[int, ...], chip: Chip) -> np.ndarray:
         taps, lanes = chip.taps, chip.lanes
-        grid = np.ogrid[tuple(slice(extent) for extent in shape)]
+        grid = np.ogrid[(part, *(slice(extent) for extent in shape[1:]))]
         if self.kind in (Kind.MAP, Kind.PATCHES):
             h, w, c = grid
             if shape[2] > lanes and not self.plane:
@@ -208,7 +220,7 @@ class Region(BaseModel):
             return (self.base + c // lanes * self.plane + h * self.pitch + w) * lanes + c % lanes
         if self.kind in (Kind.VECTOR, Kind.BIAS):
             scale = lanes if self.kind == Kind.VECTOR else taps * lanes
-            return self.base * scale + np.arange(self.shape[0])
+            return self.base * scale + np.arange(part.start, part.stop)
         if self.kind == Kind.ROWS:
             r, t, lane = grid
             return ((self.base + r) * taps + t) * lanes + lane
@@ -229,8 +241,10 @@ class Region(BaseModel):
         some = output // chip.multipliers
         here = np.minimum(self.shape[0] - some * chip.multipliers, chip.multipliers)
         blocks = -(-words // chip.taps)
-        row = self.base + some * chip.multipliers * blocks + word // chip.taps * here + output % chip.multipliers
-        return (row * chip.taps + word % chip.taps) * chip.lanes + lane
+        here = here[:1] if here[0] == here[-1] else here
+        first = self.base + some * chip.multipliers * blocks + output % chip.multipliers
+        within = word // chip.taps * here * chip.multipliers + word % chip.taps * chip.lanes + lane
+        return first * chip.multipliers + within
 
     def _kernel(self, o, i, y, x, chip: Chip):
         """Row, tap and lane of a convolution's weights."""

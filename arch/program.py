@@ -58,6 +58,21 @@ class Program:
 
     `streams` maps each engine to all its instructions; an entry's stream runs from its start to the next HALT. `steps`
     has a label for each instruction of `streams`. `inputs`, `outputs`, `parameters` and `tensors` name regions.
+
+    >>> import tempfile
+    >>> import tinycl
+    >>> program = tinycl.compile("digits").program
+    >>> streams = program.entry_streams("infer")
+    >>> streams[Engine.ARRAY] == program.stream("infer", Engine.ARRAY), program.first("infer", Engine.ARRAY)
+    (True, 0)
+    >>> program.check_streams()
+    >>> program.check()
+    >>> [region.name for region in program.regions()][:2], program.external_words
+    (['input', 'dense1'], 0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     program.save(Path(folder, "net.tcl"))
+    ...     Program.load(Path(folder, "net.tcl"), program.chip).entries == program.entries
+    True
     """
 
     chip: Chip
@@ -133,7 +148,9 @@ class Program:
                 raise ProgramError(f"region {region.name}: the name is used twice")
             size = self.image.store(region.store).size
             try:
-                outside = prod(region.shape) > size or int(region.targets(self.chip).max()) >= size
+                outside = prod(region.shape) > size or any(
+                    int(places.max()) >= size for _, places in region.parts(self.chip)
+                )
                 if outside:
                     raise ProgramError(f"region {region.name} lies beyond the end of the {region.store.value} memory")
                 if region.patches:

@@ -1,9 +1,11 @@
 """A chip better than the paper's on cycles, energy and area for the reference network, at equal accuracy.
 
-The shipped sweep `better` finds candidates by closed forms; narrower words are taken only if training on digits scaled
-to 3 x 32 x 32 is as accurate: the mean held-out accuracy over the seeds must not lie below the paper's chip's by more
-than `--tolerance`. The one taken is confirmed by an exact run of the fast simulator, the stepping simulator and RTL,
-which must agree. Both chips are compiled with the same options.
+The shipped sweep `better` finds candidates by closed forms. The paper's program memory is unknown, and ours is much of
+the chip's area, so there are two yardsticks: the paper's chip as shipped, and the same with the candidates' program
+memory; a candidate must be better than both on all three. Words of another width are taken only if training on digits
+scaled to 3 x 32 x 32 is as accurate: the mean held-out accuracy over the seeds must not lie below the paper's chip's by
+more than `--tolerance`. The one taken is confirmed by an exact run of the fast simulator, the stepping simulator and
+RTL, which must agree. All chips are compiled with the same options.
 
     python benchmarks/better_chip.py
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,8 @@ from tinycl.reference import compile_reference, images
 from tinycl.training import chip_inputs
 
 MEASURES = ("cycles", "energy_uJ", "area_mm2")
+OPEN = {"program_memory.instructions"}
+"""What may be varied of the paper's chip and leave it a yardstick: the paper does not say it."""
 
 
 def main() -> None:
@@ -45,41 +50,45 @@ def main() -> None:
 
 
 def better(workers: int, store: Path | None, seeds: int, epochs: int, tolerance: float) -> dict[str, Any]:
-    """The yardstick, the best chip that is as accurate, and what confirms it, as JSON knows it."""
+    """The yardsticks, the best chip that is as accurate, and what confirms it, as JSON knows it."""
     asked = Sweep.load("better")
     table, _ = swept(asked, Crew(workers), store)
-    rows = table.to_dict("records")
-    yardstick = rows[0]
-    points = asked.points(lambda _: reference_network())
+    found = list(zip(table.to_dict("records"), asked.points(lambda _: reference_network()), strict=True))
+    yardsticks = [row for row, point in found if set(point.varied) <= OPEN]
     candidates = [
         (row, Chip.from_fields({**point.fields, "name": "better"}))
-        for row, point in zip(rows, points, strict=True)
-        if row["fits"] and all(row[name] < yardstick[name] for name in MEASURES)
+        for row, point in found
+        if row["fits"] and all(row[name] < yardstick[name] for yardstick in yardsticks for name in MEASURES)
     ]
-    candidates.sort(key=lambda item: score(item[0], yardstick))
+    candidates.sort(key=lambda item: score(item[0], yardsticks[-1]))
     paper = accuracies(Chip.load("paper"), seeds, epochs)
     tried: dict[int, list[float]] = {}
     for row, chip in candidates:
-        # accuracy depends on the numbers alone: any chip with words of this width will do
+        # a width that was not accurate enough on its best chip is not tried on its others
         if chip.word_bits not in tried:
-            tried[chip.word_bits] = accuracies(chip, seeds, epochs)
-        if np.mean(tried[chip.word_bits]) >= np.mean(paper) - tolerance:
-            return described(yardstick, row, chip, paper, tried[chip.word_bits], len(candidates), len(rows))
-    return {"better": None, "candidates": len(candidates), "points": len(rows), "differences": 0}
+            own = tried[chip.word_bits] = accuracies(chip, seeds, epochs)
+            if np.mean(own) >= np.mean(paper) - tolerance:
+                about = {"points": len(found), "candidates": len(candidates), "accuracies_by_word_bits": tried}
+                return about | described(yardsticks, row, chip, paper)
+    return {"better": None, "candidates": len(candidates), "points": len(found), "differences": 0}
 
 
 def score(row: dict[str, Any], yardstick: dict[str, Any]) -> float:
-    """The product of the three measures' shares of the yardstick's: the less the better."""
-    return float(np.prod([row[name] / yardstick[name] for name in MEASURES]))
+    """The largest of the three measures' shares of the yardstick's: the less, the clearer the margin."""
+    return max(row[name] / yardstick[name] for name in MEASURES)
 
 
 def accuracies(chip: Chip, seeds: int, epochs: int) -> list[float]:
     """Held-out accuracy of each seed, 0 to 1."""
     network, options = reference_network(), Sweep.load("better").options
-    return [train_on_chip(network, chip, digits_for(network), seed, epochs, options)[0] for seed in range(seeds)]
+    found = []
+    for seed in range(seeds):
+        found.append(train_on_chip(network, chip, digits_for(network), seed, epochs, options)[0])
+        print(f"chip {chip.name}, {chip.word_bits} bits, seed {seed}: {found[-1]:.2%}", file=sys.stderr, flush=True)
+    return found
 
 
-def described(yardstick, row, chip: Chip, paper, own, candidates: int, points: int) -> dict[str, Any]:
+def described(yardsticks, row, chip: Chip, paper: list[float]) -> dict[str, Any]:
     """The result, its chip run on both simulators and on RTL."""
     build = compile_reference(chip)
     assert build.program
@@ -87,11 +96,10 @@ def described(yardstick, row, chip: Chip, paper, own, candidates: int, points: i
     inputs = chip_inputs(build.program, data.samples[:1], data.labels[:1])
     agreement = agree([(build.program, inputs)], "train")[0]
     return {
-        "points": points,
-        "candidates": candidates,
-        "yardstick": {name: yardstick[name] for name in MEASURES} | {"accuracies": paper},
-        "better": {name: row[name] for name in MEASURES} | {"accuracies": own, "chip": chip.model_dump()},
-        "ratios": {name: row[name] / yardstick[name] for name in MEASURES},
+        "yardsticks": [{name: item[name] for name in ("chip", *MEASURES)} for item in yardsticks],
+        "paper_accuracies": paper,
+        "better": {name: row[name] for name in MEASURES} | {"chip": chip.model_dump()},
+        "ratios": [{name: round(row[name] / item[name], 4) for name in MEASURES} for item in yardsticks],
         "steps_on_rtl": agreement.steps,
         "cycles_on_rtl": agreement.cycles,
         "differences": len(agreement.differences) + (agreement.cycles != agreement.steps * row["cycles"]),

@@ -1,4 +1,4 @@
-"""The steps of operations that run in turn, band after band of rows: made when they are asked for, as most are not."""
+"""The steps of operations that run in turn, band after band: made when they are asked for, as most are not."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple
 
+from compiler.band_needs import Band
 from compiler.chunks import Chunk, move_chunk
 from compiler.graph import Operation
 from compiler.memory import Memory
 from compiler.plan import Move, Run
 from compiler.rows import overwritten
+from compiler.transfers import Lines
 from compiler.views import MapView, RowView
+from compiler.walks import Tile
 from compiler.working_sets import STORES, Places, WorkingSet, counted
 
-Band = tuple[int, int]
-"""Rows: the first, how many."""
 _Views = dict[str, MapView | RowView]
 
 
@@ -32,7 +33,7 @@ class Passing(NamedTuple):
 class BandSteps:
     """What `work` does in a `memory` that holds everything but the `streamed` maps, for which it has `buffers`.
 
-    `bands` are the rows of every map for each band. The memory is as it is while the bands run, for good.
+    `bands` come one after the other. The memory is as it is while the bands run, for good.
     """
 
     work: WorkingSet
@@ -40,7 +41,7 @@ class BandSteps:
     places: Places
     streamed: Sequence[str]
     passing: Passing
-    bands: Sequence[Mapping[str, Band]]
+    bands: Sequence[Band]
     buffers: Mapping[str, Sequence[str]]
 
     def __iter__(self) -> Iterator[Run | Move]:
@@ -77,18 +78,28 @@ class BandSteps:
         """Whether band `number` of a gradient is to be added to what the bands before made."""
         return self.work.sums and number > 0 and not self.work.operation.update
 
-    def _map_views(
-        self, memory: Memory, operation: Operation, bases: dict[str, int], band: Mapping[str, Band]
-    ) -> _Views:
+    def _map_views(self, memory: Memory, operation: Operation, bases: dict[str, int], band: Band) -> _Views:
         views: _Views = {}
         for name in self.work.tensors.maps(operation):
-            layout = self.work.tensors.layouts[name]
-            first, count = band[name]
-            base = bases[name] if name in bases else memory.base(name) + first * layout.pitch
-            views[name] = layout.view(self.places[name], base, first, count)
+            layout, part = self.work.tensors.layouts[name], band[name]
+            if name in bases:
+                views[name] = layout.narrowed(part.width, memory.chip).view(self.places[name], bases[name], part)
+            else:
+                first = memory.base(name) + part.top * layout.pitch + part.left
+                views[name] = layout.view(self.places[name], first, part)
         return views
 
-    def _move(self, memory: Memory, name: str, base: int, band: Band, outward: bool) -> None:
-        layout = self.work.tensors.layouts[name]
-        words = range(base, base + layout.row_words(band[1]))
-        memory.move(name, STORES[self.places[name]], words, band[0] * layout.pitch, outward)
+    def _move(self, memory: Memory, name: str, base: int, part: Tile, outward: bool) -> None:
+        """Transfers of rows, which are neighbours; or of some columns, plane by plane or row by row."""
+        layout, store = self.work.tensors.layouts[name], STORES[self.places[name]]
+        offset = part.top * layout.pitch
+        if part.width == layout.width:
+            memory.move(name, store, range(base, base + layout.row_words(part.height)), offset, outward)
+            return
+        here = layout.narrowed(part.width, memory.chip)
+        planes = layout.planes, here.plane, layout.plane
+        rows = part.height, here.pitch, layout.pitch
+        some, others = (rows, planes) if part.height <= layout.planes else (planes, rows)
+        lines = Lines(others[0], part.width, others[1], others[2])
+        for k in range(some[0]):
+            memory.move_lines(name, store, base + k * some[1], lines, offset + part.left + k * some[2], outward)

@@ -25,7 +25,7 @@ def batch_normalization(lowering: Lowering, node: Node, mode: str) -> None:
         )
     source = lowering.natural(node, node.inputs[0])
     scale, shift = affine(lowering, node)
-    before = lowering.private(node, source.name)
+    before = lowering.absorbable(node, source.name)
     if mode == FOLDED and before and _has_weights(lowering, before):
         _fold(lowering, before, scale, shift)
         lowering.become(node, source.name)

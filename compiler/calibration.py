@@ -23,6 +23,9 @@ class Calibration:
 
     For training, `steps` samples are trained on in float64, in order and over again, and the largest magnitudes on the
     way are kept, so that formats fit what training turns the tensors into; for inference, `steps` samples run forward.
+
+    >>> Calibration(np.zeros((4, 1, 6, 6)), np.array([0, 2, 1, 0]), steps=4).samples.shape
+    (4, 1, 6, 6)
     """
 
     samples: np.ndarray

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from arch.layout import Store
 from compiler.graph import Operator
-from compiler.memory import Memory, Unfit, buffer_name
+from compiler.memory import Memory, Unfit, buffer_name, least
 from compiler.needs import outer_groups
 from compiler.plan import Run
 from compiler.rows import overwritten
@@ -31,33 +31,35 @@ class Chunk(NamedTuple):
 class Chunks(WorkingSet):
     """An operation whose weight passes by, its maps whole."""
 
+    def possible(self, memory: Memory) -> bool:
+        """Whether there are rows that can pass by."""
+        return bool(cut_weight(self, memory))
+
     def run(self, memory: Memory, places: Places) -> None:
         """Run with the largest chunks that fit. Raises `Unfit`."""
         name = cut_weight(self, memory)
-        if not name:
-            raise Unfit(self.operation.weight or self.operation.output, Store.WEIGHT, 1)
         self.settle(memory, places, ())
         self.bring_rows(memory, name)
-        failure = Unfit(name, Store.WEIGHT, 1)
-        for least, chunks in [(least, chunks) for least in (2, 1) for chunks in cuts(self, name)]:
+        failures: list[Unfit] = []
+        for buffers, chunks in ((buffers, chunks) for buffers in (2, 1) for chunks in cuts(self, name)):
             trial = memory.copy()
             try:
-                self._pass(trial, name, chunks, least)
+                self._pass(trial, name, chunks, buffers)
             except Unfit as unfit:
-                failure = unfit
+                failures.append(unfit)
                 continue
             memory.adopt(trial)
             self.finish(memory)
             return
-        raise failure
+        raise least(failures, memory.chip)
 
-    def _pass(self, memory: Memory, name: str, chunks: list[Chunk], least: int) -> None:
-        """Chunk after chunk through as many buffers as there is room for, at least `least`."""
+    def _pass(self, memory: Memory, name: str, chunks: list[Chunk], fewest: int) -> None:
+        """Chunk after chunk through as many buffers as there is room for, at least `fewest`."""
         rows = max(chunk.stop - chunk.start for chunk in chunks)
         buffers: list[str] = []
         while len(buffers) < len(chunks):
             buffer = buffer_name(name, len(buffers))
-            if len(buffers) >= least and memory.rooms[Store.WEIGHT].fit(rows) is None:
+            if len(buffers) >= fewest and memory.rooms[Store.WEIGHT].fit(rows) is None:
                 break
             memory.place(buffer, Store.WEIGHT, rows, {*self.locked, *buffers})
             buffers.append(buffer)

@@ -7,6 +7,7 @@ import numpy as np
 from arch.chip import Chip
 from arch.image import Image, check_external
 from compiler.calibration import Calibration
+from compiler.capping import capped
 from compiler.graph import Graph, Operator, Role
 from compiler.network import Network
 from compiler.nodes import NetworkError
@@ -28,7 +29,11 @@ def cost_network(network: Network, chip: Chip, options: Options, density: float 
         raise NetworkError("skip must come with a density of values that are not zero")
     parameters = {name: np.broadcast_to(_WEIGHT, shape) for name, shape in network.shapes.items()}
     build = Build(network, chip, parameters, Calibration(np.empty(0), np.empty(0), 0), options)
-    for name in ("lowering", "patches", "differentiation"):
+    PASSES["lowering"](build)
+    assert build.graph
+    if not options.train:
+        build.graph = capped(build.graph, chip, {})
+    for name in ("patches", "differentiation", "recomputation"):
         PASSES[name](build)
     assert build.graph
     _refuse_ranges(build.graph)

@@ -38,23 +38,43 @@ class Dag:
 
     @property
     def last(self) -> str:
-        """Name of the value that the next node reads unless told otherwise: the last node's result, or "input"."""
+        """Name of the value that the next node reads unless told otherwise: the last node's result, or "input".
+
+        >>> from compiler import Network
+        >>> Network("net", (1, 8, 8)).last, Network("net", (1, 8, 8)).conv(4).last
+        ('input', 'conv1')
+        """
         return self.nodes[-1].name if self.nodes else INPUT
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the last node's result."""
+        """Shape of the last node's result.
+
+        >>> from compiler import Network
+        >>> Network("net", (1, 8, 8)).conv(4).shape
+        (4, 8, 8)
+        """
         return self.values[self.last]
 
     def node(self, name: str) -> Node:
-        """The node of that name. Raises `NetworkError` if there is none."""
+        """The node of that name. Raises `NetworkError` if there is none.
+
+        >>> from compiler import Network
+        >>> Network("net", (1, 8, 8)).conv(4).node("conv1").shape
+        (4, 8, 8)
+        """
         for node in self.nodes:
             if node.name == name:
                 return node
         raise NetworkError(f"{name}: no such node in {self.name}")
 
     def users(self) -> dict[str, tuple[Node, ...]]:
-        """The nodes that read each value, in order."""
+        """The nodes that read each value, in order.
+
+        >>> from compiler import Network
+        >>> [node.name for node in Network("net", (1, 8, 8)).conv(4).relu().users()["conv1"]]
+        ['relu1']
+        """
         users: dict[str, list[Node]] = {value: [] for value in self.values}
         for node in self.nodes:
             for value in dict.fromkeys(node.inputs):
@@ -62,7 +82,13 @@ class Dag:
         return {value: tuple(nodes) for value, nodes in users.items()}
 
     def validate(self) -> None:
-        """Raises `NetworkError` unless there are nodes and every value but the last is read by one."""
+        """Raises `NetworkError` unless there are nodes and every value but the last is read by one.
+
+        >>> from compiler import Network
+        >>> Network("net", (1, 8, 8)).conv(4).conv(4, after="input").validate()
+        Traceback (most recent call last):
+        compiler.nodes.NetworkError: conv1: read by no node, and ...
+        """
         if not self.nodes:
             raise NetworkError(f"{self.name}: must have at least one layer")
         unread = [value for value, nodes in self.users().items() if not nodes and value != self.last]
@@ -76,6 +102,10 @@ class Dag:
         """Random float64 parameters: weights normal with variance 2 / fan-in (He et al., 2015), biases zero.
 
         A batch normalisation begins as the identity but for its epsilon.
+
+        >>> from compiler import Network
+        >>> Network("net", (1, 8, 8)).conv(4).initial(seed=0)["conv1.weight"].shape
+        (4, 1, 3, 3)
         """
         rng = np.random.default_rng(seed)
         ones = {
@@ -93,7 +123,13 @@ class Dag:
         }
 
     def checked(self, parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The parameters as float64. Raises `InputError` on a missing, misshapen or not finite one."""
+        """The parameters as float64. Raises `InputError` on a missing, misshapen or not finite one.
+
+        >>> from compiler import Network
+        >>> net = Network("net", (1, 8, 8)).conv(4)
+        >>> net.checked({"conv1.weight": np.ones((4, 1, 3, 3), np.float32)})["conv1.weight"].dtype
+        dtype('float64')
+        """
         for name in parameters:
             if name not in self.shapes:
                 raise NetworkError(f"{name}: no such parameter; the network has {', '.join(self.shapes)}")

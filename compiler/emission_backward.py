@@ -60,9 +60,10 @@ def phase_tiles(view: MapView, stride: int) -> Iterator[tuple[int, int, Tile]]:
     """For each phase, its first row and column and how many positions, as a tile that begins there."""
     for down in range(stride):
         top = view.first + (down - view.first) % stride
-        for left in range(stride):
+        for across in range(stride):
+            left = view.first_column + (across - view.first_column) % stride
             height = -(-(view.first + view.height - top) // stride)
-            width = -(-(view.width - left) // stride)
+            width = -(-(view.first_column + view.width - left) // stride)
             if height > 0 and width > 0:
                 yield top, left, Tile(top, left, height, width)
 

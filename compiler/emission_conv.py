@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from arch.isa import Compute, Instruction, Traversal, mode_fields
@@ -102,7 +103,7 @@ class _Forward:
             yield from self._scatters()
             return
         if self.window and self.choice.walk is None:
-            self.window = self._cycles(True, group, count) <= self._cycles(False, group, count)
+            self.window = self._windows_are_shorter(group, count)
         for tile in self._tiles():
             if len(self.pieces) == 1:
                 yield self._compute(tile, group, count, self.pieces[0])
@@ -111,6 +112,14 @@ class _Forward:
                 for index, piece in enumerate(self.pieces):
                     partial = {"keep": int(index > 0), "hold": int(index < len(self.pieces) - 1)}
                     yield self._compute(tile, outer, 1, piece, **partial)
+
+    def _windows_are_shorter(self, group: int, count: int) -> bool:
+        """Whether windows take no more cycles than pixels; the same for all chunks of a weight, wherever they lie."""
+        views = [replace(view, base=0) for view in (self.x, self.y, self.mask) if view]
+        known, key = self.on.kernels.shorter_windows, (self.operation.output, count, *views)
+        if key not in known:
+            known[key] = self._cycles(True, group, count) <= self._cycles(False, group, count)
+        return known[key]
 
     def _cycles(self, window: bool, group: int, count: int) -> int:
         """What a walk of the map takes, windows or pixels."""
@@ -130,12 +139,14 @@ class _Forward:
         most = self.on.chip.accumulator_banks * side - 2 * (side - 1)
         strips = -(-whole.width // most)
         width = -(-whole.width // strips)
-        for left in range(0, whole.width, width):
-            stop = min(left + width, whole.width)
-            first = max(left - pads[1], 0)
-            walk = {"height": whole.height + side - 1 - pads[0], "width": stop - pads[1] + side - 1 - first}
+        bottom, right = whole.top + whole.height, whole.left + whole.width
+        for left in range(whole.left, right, width):
+            stop = min(left + width, right)
+            first = max(left - pads[1], self.x.first_column)
+            walk = {"height": bottom - pads[0] + side - 1 - self.x.first, "width": stop - pads[1] + side - 1 - first}
             tile = Tile(whole.top, left, whole.height, stop - left)
-            pixels = walks.pixels(self.x, Tile(0, first, self.x.height, self.x.width - first))
+            columns = self.x.first_column + self.x.width - first
+            pixels = walks.pixels(self.x, Tile(self.x.first, first, self.x.height, columns))
             mask = walks.mask(self.mask, tile)
             fields: dict[str, Any] = pixels | walks.target(self.y, tile) | mask | self.numbers | walk
             yield Compute(
@@ -143,8 +154,8 @@ class _Forward:
                 traversal=Traversal.RASTER,
                 iterations=self.iterations,
                 source_height=self.x.height,
-                source_width=self.x.width - first,
-                pad_top=side - 1 - pads[0],
+                source_width=columns,
+                pad_top=whole.top - pads[0] + side - 1 - self.x.first,
                 pad_left=left - pads[1] + side - 1 - first,
                 row=self.on.start(self.operation.weight, 0),
                 reload=1,

@@ -60,7 +60,7 @@ def combine(operation: Operation, on: Emitter) -> Iterator[Instruction]:
                 tap_column=1,
                 source_plane=pair[-1].base - source.base,
                 source_group=source.plane,
-                **walks.source(source, whole.top + top, left, plane),
+                **walks.source(source, whole.top + top, whole.left + left, plane),
                 **walks.target(y, whole, plane),
                 **walks.mask(mask, whole, plane),
             )
@@ -86,16 +86,18 @@ def _sum_fraction(operation: Operation, on: Emitter) -> int:
 
 
 def _alike(one: MapView, other: MapView) -> bool:
-    """Whether two maps lie in one memory with the same rows, pitch and planes."""
-    return len({(v.space, v.pitch, v.plane, v.first, v.height, v.first_plane) for v in (one, other)}) == 1
+    """Whether two maps lie in one memory with the same rows, columns, pitch and planes."""
+    fields = "space", "pitch", "plane", "first", "height", "first_column", "width", "first_plane"
+    return all(getattr(one, field) == getattr(other, field) for field in fields)
 
 
 def _flattened(views: list[MapView], on: Emitter) -> list[MapView] | None:
     """Vectors as maps of one plane, whose words are its columns; None for maps."""
-    if any(view.full_height * view.width != 1 for view in views):
+    if any(view.full_height * view.width * view.plane != 1 for view in views):
         return None
     words = on.chip.words(views[0].channels)
-    return [replace(view, width=words, pitch=words, plane=words, channels=on.chip.lanes) for view in views]
+    flat = {"width": words, "pitch": words, "plane": words, "channels": on.chip.lanes, "first_column": 0}
+    return [replace(view, **flat) for view in views]
 
 
 def channel_map(operation: Operation, on: Emitter) -> Iterator[Instruction]:
@@ -180,11 +182,8 @@ def average_pool(operation: Operation, on: Emitter) -> Iterator[Instruction]:
     dilation = square("dilation", operation.dilation, operation)
     shapes = (on.graph.tensors[name].shape for name in (operation.inputs[0], operation.output))
     for number, (part, _) in enumerate(parts(operation, *shapes)):
-        top, stop = max(part.top, y.first), min(part.top + part.height, y.first + y.height)
-        if top >= stop:
-            continue
-        for tile in rows_alone(operation, Tile(top, part.left, stop - top, part.width)):
-            first = tile.top * operation.stride[0] - operation.pads[0], tile.left * operation.stride[1]
+        common = _common(part, walks.whole(y))
+        for tile in rows_alone(operation, common) if min(common.height, common.width) > 0 else ():
             yield Compute(
                 **_by_lane(),
                 outer=on.chip.words(y.channels),
@@ -194,10 +193,24 @@ def average_pool(operation: Operation, on: Emitter) -> Iterator[Instruction]:
                 kernel_height=operation.kernel[0],
                 kernel_width=operation.kernel[1],
                 source_group=x.plane,
-                **walks.source(x, first[0], first[1] - operation.pads[1]),
+                **walks.source(x, *_first(operation, tile)),
                 **walks.target(y, tile),
                 **on.map_numbers(operation, _sum_fraction(operation, on)),
             )
+
+
+def _first(operation: Operation, tile: Tile) -> tuple[int, int]:
+    """The source coordinate that the first tap of a tile's first window reads."""
+    (top, left), (down, across) = operation.pads, operation.stride
+    return tile.top * down - top, tile.left * across - left
+
+
+def _common(one: Tile, other: Tile) -> Tile:
+    """What two tiles share; if they share nothing, a tile without positions."""
+    top, left = max(one.top, other.top), max(one.left, other.left)
+    bottom = min(one.top + one.height, other.top + other.height)
+    right = min(one.left + one.width, other.left + other.width)
+    return Tile(top, left, bottom - top, right - left)
 
 
 def broadcast(operation: Operation, on: Emitter) -> Iterator[Instruction]:
@@ -236,7 +249,7 @@ def max_pool(operation: Operation, on: Emitter) -> Iterator[Instruction]:
             kernel_height=operation.kernel[0],
             kernel_width=operation.kernel[1],
             source_group=x.plane,
-            **walks.source(x, tile.top * operation.stride[0] - operation.pads[0], -operation.pads[1]),
+            **walks.source(x, *_first(operation, tile)),
             **walks.target(y, tile),
             **numbers,
         )
@@ -265,7 +278,7 @@ def max_pool_gradient(operation: Operation, on: Emitter) -> Iterator[Instruction
             for small in [whole] if alone else walks.block_tiles(whole, chip, len(pairs)):
                 tile = Tile(top + small.top * stride, left + small.left * stride, small.height, small.width)
                 for k, ((tap_y, origin_y), (tap_x, origin_x)) in enumerate(pairs):
-                    source = walks.source(dy, small.top + origin_y, small.left + origin_x, plane)
+                    first = small.top + origin_y, small.left + origin_x, plane
                     yield Compute(
                         **mode_fields("match"),
                         traversal=Traversal.PIXELS,
@@ -275,10 +288,10 @@ def max_pool_gradient(operation: Operation, on: Emitter) -> Iterator[Instruction
                         hold=int(k < len(pairs) - 1),
                         source_group=dy.plane,
                         pixel_space=index.space,
-                        pixel=source["source"] - dy.base + index.base,
+                        pixel=walks.source(index, *first)["source"],
                         pixel_pitch=index.pitch,
                         pixel_plane=index.plane,
-                        **source,
+                        **walks.source(dy, *first),
                         **walks.target(dx, tile, plane, stride),
                         **numbers,
                     )

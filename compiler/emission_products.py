@@ -26,7 +26,7 @@ def product(operation: Operation, on: Emitter) -> Iterator[Instruction]:
             outer=count,
             bias_word=plane % on.chip.taps if operation.bias else 0,
             source_group=moving.plane,
-            **walks.source(moving, whole.top, 0, plane),
+            **walks.source(moving, whole.top, whole.left, plane),
             **walks.pixels(pixels, whole, plane) | walks.target(y, whole, plane),
             **numbers,
         )
@@ -56,7 +56,7 @@ def neighbour_sum(operation: Operation, on: Emitter) -> Iterator[Instruction]:
                 tap_column=1,
                 source_plane=x.plane,
                 bias_word=plane % chip.taps if operation.bias else 0,
-                **walks.source(x, whole.top, 0, lowest),
+                **walks.source(x, whole.top, whole.left, lowest),
                 **walks.target(y, whole, plane),
                 **numbers,
             )

@@ -119,6 +119,8 @@ class FloatTwin:
             result = result + bias.reshape(-1, *[1] * (result.ndim - 1))
         if operation.relu:
             result = np.maximum(result, 0.0)
+        if operation.ceiling:
+            result = np.minimum(result, operation.ceiling)
         if operation.mask:
             result = result * (self.tensors[operation.mask] > 0)
         if not np.isfinite(result).all():

@@ -10,7 +10,7 @@ from arch.isa import Compute, Destination, Instruction, Load, Loss, OnChip, Spac
 from arch.layout import Store
 from arch.recall import by_body
 from arch.spans import mask_spans, pixel_spans, read_rows, source_spans, target_spans, written_rows
-from arch.transfer import line_words
+from arch.transfer import external_span
 
 _STORES = (Store.FEATURE, Store.GRADIENT, Store.WEIGHT)
 """Of each `Space` and `OnChip`, by number."""
@@ -57,15 +57,15 @@ def _compute(compute: Compute, chip: Chip) -> Footprint:
 
 
 def _transfer(transfer: Transfer, chip: Chip) -> Footprint:
-    """Line by line: what lies between the lines belongs to other transfers."""
-    outside_words, pitch = line_words(transfer, chip), transfer.external_pitch
+    """On the chip line by line: what lies between the lines belongs to other transfers. Outside, where the DMA is alone
+    and keeps its order, from the first to the last word: bands of columns have many lines."""
     first = transfer.row if transfer.memory == OnChip.WEIGHT else transfer.word
     step = transfer.count if transfer.memory == OnChip.WEIGHT else transfer.pitch
     store = _STORES[transfer.memory]
-    lines = range(transfer.lines)
-    inside = merged([Span(store, first + i * step, first + i * step + transfer.count) for i in lines])
-    starts = [transfer.external + i * pitch for i in lines]
-    outside = merged([Span(Store.EXTERNAL, start, start + outside_words) for start in starts])
+    starts = range(first, first + step * transfer.lines, step) if transfer.lines > 1 else [first]
+    inside = merged([Span(store, start, start + transfer.count) for start in starts])
+    words = external_span(transfer, chip)
+    outside = (Span(Store.EXTERNAL, words.start, words.stop),)
     return Footprint(inside, outside) if transfer.outward else Footprint(outside, inside)
 
 

@@ -87,6 +87,8 @@ def fractions(graph: Graph, largest: dict[str, float], chip: Chip, headroom: Hea
         before = dict(formats.fraction)
         for operation in operations:
             formats.fit(operation)
+        for copy, first in graph.copies.items():
+            formats.equal(copy, first)
     for operation in operations:
         formats.fit_factors(operation)
     return formats.fraction
@@ -154,16 +156,18 @@ class _Formats:
         elif operation.operator in PARAMETER_GRADIENTS:
             self._fit_parameter_gradient(operation)
         elif operation.operator == Operator.MAX_POOL:
-            self._equal(operation.inputs[0], operation.output)
+            self.equal(operation.inputs[0], operation.output)
         elif operation.operator == Operator.MAX_POOL_GRADIENT:
             self.lower(operation.output, self.fraction[operation.inputs[0]])
         elif operation.operator in _SCALED:
             self._fit_scaled(operation)
         elif operation.operator != Operator.MAX_POOL_INDEX:
             total = sum_fraction(operation, self.fraction)
-            self._fit_below(operation.output, total, self.chip.accumulator_bits - 1, operation.inputs[0])
+            decided = operation.inputs[0] in self.graph.fractions and operation.weight
+            coarsened = operation.weight if decided else operation.inputs[0]
+            self._fit_below(operation.output, total, self.chip.accumulator_bits - 1, coarsened)
             if operation.bias:
-                self._fit_below(operation.bias, total, self.most_shift, operation.inputs[0])
+                self._fit_below(operation.bias, total, self.most_shift, coarsened)
 
     def fit_factors(self, operation: Operation) -> None:
         """Set the fractions of an operation's factors from those of its inputs."""
@@ -225,7 +229,7 @@ class _Formats:
 
     def _fit_scaled(self, operation: Operation) -> None:
         if operation.operator == Operator.CHANNEL_MAP and _moves_words(operation, self.chip.lanes):
-            self._equal(*operation.inputs, operation.output)
+            self.equal(*operation.inputs, operation.output)
         total = self._total(operation)
         for name, factor in zip(operation.inputs, operation.factors, strict=True):
             if self.graph.tensors[name].role not in (Role.WEIGHT, Role.BIAS):
@@ -247,7 +251,8 @@ class _Formats:
         bits = self.most_bits(factor, largest, MOST_CONSTANT_FRACTION)
         return bits if round(ldexp(largest, bits)) <= self.chip.largest else bits - 1
 
-    def _equal(self, *names: str) -> None:
+    def equal(self, *names: str) -> None:
+        """Lower all to the fewest that one of them has."""
         fewest = min(self.fraction[name] for name in names)
         for name in names:
             self.lower(name, fewest)

@@ -147,14 +147,15 @@ class Operation:
     """One operation of one layer. It reads tensors by name and writes `output`; see the table above.
 
     `layer` is the network's node, `phase` one of forward, loss, input_gradient, gradient_sum, weight_gradient,
-    bias_gradient, update. `weight` and `bias` name the parameter or CONSTANT tensor read ("" for none); a gradient of a
-    parameter names it too, but reads it only if `update`.
+    bias_gradient, update, recompute. `weight` and `bias` name the parameter or CONSTANT tensor read ("" for none); a
+    gradient of a parameter names it too, but reads it only if `update`.
 
     `factors` names one CONSTANT for each input: of shape (1,), one number for all channels, or (C,). ChannelMap,
     Update, GlobalAveragePool and Broadcast have scalar factors only. `routes` of a ChannelMap has one tuple of pairs
     (target channel, source channel) for each input; a target without a pair is zero, several pairs sum.
 
-    `relu` clips the output at zero; `mask` names an activation of the output's shape whose values <= 0 clear it.
+    `relu` clips the output at zero; `mask` names an activation of the output's shape whose values <= 0 clear it. A
+    `ceiling`, if not 0, clips the output too: on the chip the end of its format does, which is not beyond it.
 
     `kernel`, `stride`, `pads` (top, left), `dilation` (each rows, columns) and `groups` are a convolution's or a
     pooling's; a gradient has those of its forward operation. A convolution is depthwise if `groups` equals its input's
@@ -178,6 +179,7 @@ class Operation:
     factors: tuple[str, ...] = ()
     routes: tuple[tuple[tuple[int, int], ...], ...] = ()
     relu: bool = False
+    ceiling: float = 0.0
     mask: str = ""
     kernel: tuple[int, int] = (1, 1)
     stride: tuple[int, int] = (1, 1)
@@ -233,7 +235,7 @@ class Graph:
 
     `patches`, if the host lays the input as the windows of a convolution: then the tensor "input" is the map of these.
     `given` has the shapes in which users give and read tensors that have another one here. `powers` has the polynomial
-    of each normalisation, by the name of its result.
+    of each normalisation, by the name of its result. `copies` has the first map's name for each that is made again.
     """
 
     name: str
@@ -248,6 +250,7 @@ class Graph:
     patches: Patches | None = None
     given: dict[str, tuple[int, ...]] = field(default_factory=dict)
     powers: dict[str, Power] = field(default_factory=dict)
+    copies: dict[str, str] = field(default_factory=dict)
 
     def given_shape(self, name: str) -> tuple[int, ...]:
         """The shape in which users give and read a tensor."""

@@ -93,6 +93,8 @@ class Kernels:
         self._skips = densities is not None
         self.densities = densities or {}
         self.scattering: set[str] = set()
+        self.shorter_windows: dict[tuple, bool] = {}
+        """What emission remembers of convolutions and how they lie: whether windows take no more cycles than pixels."""
         self._layouts: dict[str, Rows] = {}
         for operation in graph.operations:
             if operation.operator == Operator.CONV and self._scatters(operation):

@@ -60,7 +60,7 @@ def add(lowering: Lowering, node: Node) -> None:
     terms: list[tuple[str, float | np.ndarray]] = []
     shift: np.ndarray | None = None
     for index, source in enumerate(sources):
-        before = lowering.private(node, source.name) if sources[0] is not sources[1] else None
+        before = lowering.absorbable(node, source.name) if sources[0] is not sources[1] else None
         if before and _plain_sum(lowering, before) and len(terms) + len(before.inputs) + 1 - index <= MOST_TERMS:
             values = lowering.graph.values
             terms += [(name, values[factor]) for name, factor in zip(before.inputs, before.factors, strict=True)]

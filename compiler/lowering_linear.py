@@ -66,7 +66,7 @@ def _padding(lowering: Lowering, node: Node) -> tuple[str, tuple[int, int]]:
     assert isinstance(node.attributes, ConvAttributes)
     top, left = node.attributes.pads[:2]
     source = lowering.natural(node, node.inputs[0]).name
-    before = lowering.private(node, source)
+    before = lowering.absorbable(node, source)
     if before and lowering.network.node(before.layer).operator == "Pad" and not before.relu:
         lowering.absorb(before)
         top, left = top - before.crop[0], left - before.crop[1]

@@ -88,6 +88,11 @@ class Lowering:
             return None
         return self.producer(tensor)
 
+    def absorbable(self, node: Node, tensor: str) -> Operation | None:
+        """The same, if what it makes has no decided format, to which it would be rounded before the node."""
+        held = (value for value, name in self._tensors.items() if name == tensor)
+        return None if any(value in self.network.fractions for value in held) else self.private(node, tensor)
+
     def replace(self, old: Operation, **changes: object) -> None:
         """Change an operation in its place."""
         self.operations[self.operations.index(old)] = replace(old, **changes)  # type: ignore[arg-type]

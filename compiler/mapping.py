@@ -4,11 +4,13 @@
     conv2: {walk: window, layout: filters}
     conv3: {walk: scatter}
     dense1: {skip: true}
+    bn3: {recompute: true}
 
 `walk` is how a convolution goes over its map, in all of its passes that can: `window` holds a window of the chip's
 side, `pixels` gathers T pixels for each kernel tap, `scatter` adds kernels around each value that is not zero. `tile`
 is the most rows and columns of outputs that one instruction of the forward pass makes. `skip` says whether what costs
 no cycle where a value is zero is left out. `layout` is what a row of kernels belongs to: a filter, or an input channel.
+`recompute`, of any layer whose result the backward pass reads, makes that result again there instead of keeping it.
 """
 
 from __future__ import annotations
@@ -38,6 +40,12 @@ class Choice(BaseModel):
     layout: Literal["filters", "channels"] | None = None
     skip: bool | None = None
     tile: tuple[_Extent, _Extent] | None = None
+    recompute: bool = False
+
+    @property
+    def free(self) -> bool:
+        """Whether the compiler may walk as it likes."""
+        return (self.walk, self.layout, self.skip, self.tile) == (None, None, None, None)
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,8 @@ class Mapping:
         convolutions = [operation.layer for operation in graph.operations if operation.operator == Operator.CONV]
         matrices = [operation.layer for operation in graph.operations if operation.operator == Operator.GEMM]
         for layer, choice in self.layers.items():
+            if choice.free and choice.recompute:
+                continue
             if layer not in (*convolutions, *matrices):
                 there = list(dict.fromkeys([*convolutions, *matrices]))
                 more = f" and {len(there) - _NAMED} more" if len(there) > _NAMED else ""
@@ -68,6 +78,11 @@ class Mapping:
                 raise NetworkError(
                     f"mapping: {layer} scatters: by channel, without tiles, skipping zeros; say walk alone"
                 )
+
+    @property
+    def recomputed(self) -> list[str]:
+        """The layers whose results are to be made again."""
+        return [layer for layer, choice in self.layers.items() if choice.recompute]
 
     def check_skips(self, skipping: set[str]) -> None:
         """Raises `NetworkError` naming a layer that was to skip zeros and is not among those that do."""

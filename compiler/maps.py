@@ -1,6 +1,7 @@
 """How maps lie in words, on the chip and outside alike: all planes of a row side by side, row after row.
 
-So the rows of a band are neighbours: one line of one transfer, on as few pages as can be. Matrix products walk over the
+So the rows of a band are neighbours: one line of one transfer, on as few pages as can be; of a band of some columns, a
+row is a line for each plane. Matrix products walk over the
 planes one after the other; the maps that they read or write lie that way, and come and go whole.
 """
 
@@ -14,14 +15,15 @@ from arch.layout import Kind, Region, Store, map_pitch
 from compiler.graph import Graph, Operation, Operator, Tensor
 from compiler.needs import extents
 from compiler.views import MapView
+from compiler.walks import Tile
 
 _MATRICES = (Operator.GEMM, Operator.GEMM_INPUT_GRADIENT, Operator.GEMM_WEIGHT_GRADIENT)
 
 
 @dataclass(frozen=True)
 class MapLayout:
-    """A map's extents and the words from a row, and from a plane, to the next. `banded` says that rows are neighbours:
-    that bands of them can come and go."""
+    """A map's extents and the words from a row, and from a plane, to the next. `banded` says that all planes of a row
+    are neighbours: that bands of rows and columns can come and go."""
 
     name: str
     channels: int
@@ -44,6 +46,12 @@ class MapLayout:
             return (rows - 1) * self.pitch + self.planes * self.width
         return self.planes * self.plane
 
+    def narrowed(self, width: int, chip: Chip) -> MapLayout:
+        """The layout of so many of the map's columns alone; this one if they are all."""
+        if width == self.width:
+            return self
+        return replace(self, width=width, pitch=map_pitch(self.planes * width, chip), plane=width)
+
     def line(self) -> MapLayout:
         """The layout without gaps between the rows, if it is not `banded`; no window reads such a map."""
         return self if self.banded else replace(self, pitch=self.width, plane=self.height * self.width)
@@ -53,19 +61,21 @@ class MapLayout:
         """Whether all words lie in one line."""
         return self.height == 1 or (not self.banded and self.pitch == self.width)
 
-    def view(self, space: Space, base: int, first: int = 0, rows: int = 0) -> MapView:
-        """Rows `first` ... of the map, all by default, that stand at `base`."""
+    def view(self, space: Space, base: int, part: Tile | None = None) -> MapView:
+        """The map, or a part of it, whose first word is `base`."""
+        part = part or Tile(0, 0, self.height, self.width)
         return MapView(
             space=space,
             base=base,
             pitch=self.pitch,
             plane=self.plane,
             channels=self.channels,
-            first=first,
-            height=rows or self.height,
-            width=self.width,
+            first=part.top,
+            height=part.height,
+            width=part.width,
             full_height=self.height,
             fraction=self.fraction,
+            first_column=part.left,
         )
 
     def region(self, store: Store, base: int, shape: tuple[int, ...]) -> Region:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from arch.chip import Chip
+from arch.isa import Transfer
 from arch.layout import LARGEST, Store
 from compiler.graph import Operation
 from compiler.plan import Move, Run
 from compiler.room import Room
-from compiler.transfers import page_size, transfers
+from compiler.transfers import Lines, line_transfers, page_size, transfers
 
 _SOON, _JUST = 8, 2
 """Weights of the distances, in operations, to the next and from the last use of what is given up."""
@@ -23,6 +24,11 @@ class Unfit(Exception):
     def __init__(self, name: str, store: Store, missing: int):
         super().__init__(name)
         self.name, self.store, self.missing = name, store, missing
+
+
+def least(failures: Sequence[Unfit], chip: Chip) -> Unfit:
+    """The failure that lacks the fewest bytes."""
+    return min(failures, key=lambda unfit: unfit.missing * (chip.taps if unfit.store == Store.WEIGHT else 1))
 
 
 @dataclass
@@ -195,12 +201,20 @@ class Memory:
     def move(self, name: str, store: Store, words: range, offset: int, outward: bool) -> None:
         """Transfers between words on the chip and those of the tensor's place outside from `offset` on."""
         external = self.home(name, store) + offset
-        assert self.operation is not None
-        layer, phase = self.operation.layer, self.operation.phase
-        made = transfers(store, words, external, outward, self.chip)
-        self.steps.append(Move(transfer, name, layer, phase) for transfer in made)
+        self._moves(name, transfers(store, words, external, outward, self.chip))
         if store != Store.WEIGHT:  # these move whatever way is chosen
             self.cost += len(words)
+
+    def move_lines(self, name: str, store: Store, first: int, some: Lines, offset: int, outward: bool) -> None:
+        """Transfers between lines of a map from word `first` on and those of its place outside from `offset` on."""
+        external = self.home(name, store) + offset
+        self._moves(name, line_transfers(store, first, external, some, outward, self.chip))
+        self.cost += some.lines * some.count
+
+    def _moves(self, name: str, made: Iterator[Transfer]) -> None:
+        assert self.operation is not None
+        layer, phase = self.operation.layer, self.operation.phase
+        self.steps.append(Move(transfer, name, layer, phase) for transfer in made)
 
 
 def buffer_name(name: str, number: int) -> str:

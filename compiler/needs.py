@@ -1,4 +1,4 @@
-"""What an operation needs on the chip: rows of its inputs for rows of its output, outer groups, weight rows, spaces."""
+"""What an operation needs on the chip: rows and columns of its inputs for those of its output, groups of weights."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ _POOLINGS = (Operator.AVERAGE_POOL, Operator.MAX_POOL, Operator.MAX_POOL_INDEX)
 _WINDOWED = (Operator.CONV, *_POOLINGS, Operator.CONV_WEIGHT_GRADIENT)
 _ALIKE = (Operator.COMBINE, Operator.CHANNEL_MAP, Operator.NEIGHBOUR_SUM, Operator.PRODUCT)
 _TRANSPOSED = (Operator.CONV_INPUT_GRADIENT, Operator.MAX_POOL_GRADIENT)
+SUMS = (Operator.CONV_WEIGHT_GRADIENT, Operator.CONV_BIAS_GRADIENT)
+"""Operators whose result is a sum over the positions of a map."""
 
 
 def extents(shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -16,15 +18,21 @@ def extents(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return (shape[0], shape[1], shape[2]) if len(shape) == 3 else (shape[0], 1, 1)
 
 
-def source_rows(operation: Operation, graph: Graph, first: int, count: int) -> tuple[int, int]:
-    """Rows (first, count) of the inputs' maps that rows `first` ... of the output need; those beyond the map are not.
+def cut_map(operation: Operation) -> str:
+    """The map that bands cut: the output, or what a gradient of a parameter is summed over."""
+    return operation.inputs[-1] if operation.operator in SUMS else operation.output
 
-    Of a weight gradient: rows of x for rows of dy. An operation whose every output needs all of its input says so.
+
+def source_side(operation: Operation, graph: Graph, axis: int, first: int, count: int) -> tuple[int, int]:
+    """Rows (axis 0) or columns (1), (first, count), of the inputs' maps that those `first` ... of the map need that
+    bands cut; those beyond the map are not.
+
+    An operation whose every output needs all of its input says so.
     """
-    height = extents(graph.tensors[operation.inputs[0]].shape)[1]
-    low, high = 0, height - 1
-    reach = (operation.kernel[0] - 1) * operation.dilation[0]
-    stride, pad = operation.stride[0], operation.pads[0]
+    extent = extents(graph.tensors[operation.inputs[0]].shape)[1 + axis]
+    low, high = 0, extent - 1
+    reach = (operation.kernel[axis] - 1) * operation.dilation[axis]
+    stride, pad = operation.stride[axis], operation.pads[axis]
     if operation.operator in _WINDOWED:
         low = first * stride - pad
         high = (first + count - 1) * stride - pad + reach
@@ -32,19 +40,18 @@ def source_rows(operation: Operation, graph: Graph, first: int, count: int) -> t
         low = -(-(first + pad - reach) // stride)
         high = (first + count - 1 + pad) // stride
     elif operation.operator in _ALIKE:
-        low, high = first + operation.crop[0], first + count - 1 + operation.crop[0]
-    low, high = max(low, 0), min(high, height - 1)
-    if high < low:  # only padding: any row will do
-        low = high = min(max(low, 0), height - 1)
+        low, high = first + operation.crop[axis], first + count - 1 + operation.crop[axis]
+    low, high = max(low, 0), min(high, extent - 1)
+    if high < low:  # only padding: any row or column will do
+        low = high = min(max(low, 0), extent - 1)
     return low, high - low + 1
 
 
 def can_band(operation: Operation) -> bool:
-    """Whether rows of the output can be made one band after the other, each as if it were alone."""
+    """Whether the output can be made one band after the other, each as if it were alone."""
     whole = (Operator.GLOBAL_AVERAGE_POOL, Operator.BROADCAST, Operator.LOSS_GRADIENT, Operator.UPDATE)
     gemms = (Operator.GEMM, Operator.GEMM_INPUT_GRADIENT, Operator.GEMM_WEIGHT_GRADIENT, Operator.GEMM_BIAS_GRADIENT)
-    sums = (Operator.CONV_WEIGHT_GRADIENT, Operator.CONV_BIAS_GRADIENT)
-    return operation.operator not in (*whole, *gemms, *sums)
+    return operation.operator not in (*whole, *gemms, *SUMS)
 
 
 def outer_groups(operation: Operation, kernels: Kernels) -> int:

@@ -58,6 +58,9 @@ class Network(Dag):
         """Convolve with `filters` kernels, each over its group's share of the channels.
 
         Without `padding`, as many zeros as keep height and width at stride 1, an odd one at the bottom or right.
+
+        >>> Network("net", (4, 8, 8)).conv(16, 3, stride=2).shape
+        (16, 4, 4)
         """
         return self._conv("conv", filters, kernel, stride, padding, dilation, groups, bias, name, after)
 
@@ -72,12 +75,20 @@ class Network(Dag):
         name: str = "",
         after: str = "",
     ) -> Self:
-        """Convolve each channel with its own kernel."""
+        """Convolve each channel with its own kernel.
+
+        >>> Network("net", (4, 8, 8)).depthwise().shapes
+        {'depthwise1.weight': (4, 1, 3, 3)}
+        """
         name, source, (channels, *_) = self._map("depthwise", "Conv", name, after)
         return self._conv("depthwise", channels, kernel, stride, padding, dilation, channels, bias, name, source)
 
     def dense(self, outputs: int, *, bias: bool = False, name: str = "", after: str = "") -> Self:
-        """Multiply the flattened input by a matrix of `outputs` rows."""
+        """Multiply the flattened input by a matrix of `outputs` rows.
+
+        >>> Network("net", (4, 8, 8)).dense(10, bias=True).shapes
+        {'dense1.weight': (10, 256), 'dense1.bias': (10,)}
+        """
         name, source, shape = self._source("dense", "Gemm", name, after)
         if not whole(outputs, LARGEST_CHANNELS):
             raise NetworkError(f"{name}: outputs must be 1 to {LARGEST_CHANNELS}, not {outputs}")
@@ -85,22 +96,38 @@ class Network(Dag):
         return self._append("Gemm", name, (source,), (outputs,), PLAIN, parameters)
 
     def relu(self, *, name: str = "", after: str = "") -> Self:
-        """Replace negative values by zero."""
+        """Replace negative values by zero.
+
+        >>> Network("net", (4, 8, 8)).conv(8).relu().last
+        'relu1'
+        """
         return self._same("relu", "Relu", name, after)
 
     def relu6(self, *, name: str = "", after: str = "") -> Self:
-        """Replace negative values by zero and those above 6 by 6."""
+        """Replace negative values by zero and those above 6 by 6.
+
+        >>> Network("net", (4, 8, 8)).conv(8).relu6().node("clip1").attributes
+        ClipAttributes(maximum=6.0)
+        """
         return self.clip(6.0, name=name, after=after)
 
     def clip(self, maximum: float, *, name: str = "", after: str = "") -> Self:
-        """Replace negative values by zero and those above `maximum` by it."""
+        """Replace negative values by zero and those above `maximum` by it.
+
+        >>> Network("net", (4, 8, 8)).conv(8).clip(1.5).shape
+        (8, 8, 8)
+        """
         name = name or self._numbered("clip", "Clip")
         if not 0 < maximum < float("inf"):
             raise NetworkError(f"{name}: maximum must be positive and finite, not {maximum}")
         return self._same("clip", "Clip", name, after, ClipAttributes(float(maximum)))
 
     def leaky_relu(self, alpha: float = 0.01, *, name: str = "", after: str = "") -> Self:
-        """Multiply negative values by `alpha`, 0 <= alpha < 1."""
+        """Multiply negative values by `alpha`, 0 <= alpha < 1.
+
+        >>> Network("net", (4, 8, 8)).conv(8).leaky_relu(0.125).shape
+        (8, 8, 8)
+        """
         name = name or self._numbered("leaky_relu", "LeakyRelu")
         if not 0 <= alpha < 1:
             raise NetworkError(f"{name}: alpha must be at least 0 and below 1, not {alpha}")
@@ -109,7 +136,11 @@ class Network(Dag):
     def max_pool(
         self, kernel: Extents = 2, *, stride: Extents | None = None, padding: Pads = 0, name: str = "", after: str = ""
     ) -> Self:
-        """The largest value of each window; `stride` is the kernel if not given; padding never wins."""
+        """The largest value of each window; `stride` is the kernel if not given; padding never wins.
+
+        >>> Network("net", (4, 9, 9)).max_pool(3, stride=2).shape
+        (4, 4, 4)
+        """
         return self._pool("max_pool", "MaxPool", kernel, stride, padding, False, name, after)
 
     def average_pool(
@@ -122,16 +153,28 @@ class Network(Dag):
         name: str = "",
         after: str = "",
     ) -> Self:
-        """The mean of each window; `stride` is the kernel if not given."""
+        """The mean of each window; `stride` is the kernel if not given.
+
+        >>> Network("net", (4, 8, 8)).average_pool(2).shape
+        (4, 4, 4)
+        """
         return self._pool("average_pool", "AveragePool", kernel, stride, padding, count_include_pad, name, after)
 
     def global_average_pool(self, *, name: str = "", after: str = "") -> Self:
-        """The mean of each channel: (C, H, W) to (C, 1, 1)."""
+        """The mean of each channel: (C, H, W) to (C, 1, 1).
+
+        >>> Network("net", (4, 8, 8)).global_average_pool().shape
+        (4, 1, 1)
+        """
         name, source, (channels, *_) = self._map("global_pool", "GlobalAveragePool", name, after)
         return self._append("GlobalAveragePool", name, (source,), (channels, 1, 1))
 
     def batch_norm(self, *, epsilon: float = 1e-5, name: str = "", after: str = "") -> Self:
-        """Normalise each channel by its running mean and variance, then scale and shift it."""
+        """Normalise each channel by its running mean and variance, then scale and shift it.
+
+        >>> list(Network("net", (4, 8, 8)).conv(8).batch_norm(name="bn").shapes)[1:]
+        ['bn.weight', 'bn.bias', 'bn.running_mean', 'bn.running_var']
+        """
         name, source, shape = self._source("batch_norm", "BatchNormalization", name, after)
         if not 0 <= epsilon < 1:
             raise NetworkError(f"{name}: epsilon must be at least 0 and below 1, not {epsilon}")
@@ -142,14 +185,23 @@ class Network(Dag):
     def lrn(
         self, size: int, *, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0, name: str = "", after: str = ""
     ) -> Self:
-        """Local response normalisation over `size` neighbouring channels."""
+        """Local response normalisation over `size` neighbouring channels.
+
+        >>> Network("net", (4, 8, 8)).conv(8).lrn(5).shape
+        (8, 8, 8)
+        """
         name, source, shape = self._map("lrn", "LRN", name, after)
         if not whole(size, LARGEST_CHANNELS) or not (alpha >= 0 and beta > 0 and bias > 0):
             raise NetworkError(f"{name}: size must be 1 to {LARGEST_CHANNELS}, alpha >= 0, beta and bias positive")
         return self._append("LRN", name, (source,), shape, LRNAttributes(size, alpha, beta, bias))
 
     def add(self, first: str, second: str, *, name: str = "") -> Self:
-        """Add two values of one shape."""
+        """Add two values of one shape.
+
+        >>> net = Network("net", (8, 8, 8)).conv(8, name="a").conv(8, name="b")
+        >>> net.add("a", "b").shape
+        (8, 8, 8)
+        """
         name = name or self._numbered("add", "Add")
         shapes = [self._value(name, value) for value in (first, second)]
         if shapes[0] != shapes[1]:
@@ -157,7 +209,12 @@ class Network(Dag):
         return self._append("Add", name, (first, second), shapes[0])
 
     def concat(self, *values: str, name: str = "") -> Self:
-        """Join maps of one height and width along their channels, or vectors."""
+        """Join maps of one height and width along their channels, or vectors.
+
+        >>> net = Network("net", (8, 8, 8)).conv(8, name="a").conv(4, name="b")
+        >>> net.concat("a", "b").shape
+        (12, 8, 8)
+        """
         name = name or self._numbered("concat", "Concat")
         shapes = [self._value(name, value) for value in values]
         if len(values) < 2 or any(shape[1:] != shapes[0][1:] for shape in shapes):
@@ -165,7 +222,11 @@ class Network(Dag):
         return self._append("Concat", name, values, (sum(shape[0] for shape in shapes), *shapes[0][1:]))
 
     def slice(self, starts: tuple[int, ...], ends: tuple[int, ...], *, name: str = "", after: str = "") -> Self:
-        """Keep `starts` up to, but without, `ends` of each dimension."""
+        """Keep `starts` up to, but without, `ends` of each dimension.
+
+        >>> Network("net", (4, 8, 8)).slice((0, 2, 2), (2, 6, 6)).shape
+        (2, 4, 4)
+        """
         name, source, shape = self._source("slice", "Slice", name, after)
         starts, ends = tuple(starts), tuple(ends)
         if not len(starts) == len(ends) == len(shape) or not all(
@@ -176,26 +237,42 @@ class Network(Dag):
         return self._append("Slice", name, (source,), extents, SliceAttributes(starts, ends))
 
     def pad(self, padding: Pads, *, name: str = "", after: str = "") -> Self:
-        """Put zeros around a map."""
+        """Put zeros around a map.
+
+        >>> Network("net", (4, 8, 8)).pad((1, 2, 0, 0)).shape
+        (4, 9, 10)
+        """
         name, source, (channels, height, width) = self._map("pad", "Pad", name, after)
         pads = four_pads(padding, name)
         shape = (channels, height + pads[0] + pads[2], width + pads[1] + pads[3])
         return self._append("Pad", name, (source,), shape, PadAttributes(pads))
 
     def flatten(self, *, name: str = "", after: str = "") -> Self:
-        """A map as a vector, in row-major order."""
+        """A map as a vector, in row-major order.
+
+        >>> Network("net", (4, 8, 8)).flatten().shape
+        (256,)
+        """
         name, source, shape = self._source("flatten", "Flatten", name, after)
         return self._append("Flatten", name, (source,), (prod(shape),))
 
     def reshape(self, shape: tuple[int, ...], *, name: str = "", after: str = "") -> Self:
-        """The same values in row-major order under another shape."""
+        """The same values in row-major order under another shape.
+
+        >>> Network("net", (4, 8, 8)).reshape((16, 4, 4)).shape
+        (16, 4, 4)
+        """
         name, source, before = self._source("reshape", "Reshape", name, after)
         if prod(shape) != prod(before):
             raise NetworkError(f"{name}: {tuple(shape)} must have as many elements as {before}")
         return self._append("Reshape", name, (source,), tuple(shape))
 
     def transpose(self, perm: tuple[int, ...], *, name: str = "", after: str = "") -> Self:
-        """Dimension i of the result is dimension `perm[i]` of the input."""
+        """Dimension i of the result is dimension `perm[i]` of the input.
+
+        >>> Network("net", (4, 8, 6)).transpose((0, 2, 1)).shape
+        (4, 6, 8)
+        """
         name, source, shape = self._source("transpose", "Transpose", name, after)
         if sorted(perm) != list(range(len(shape))):
             raise NetworkError(f"{name}: perm {tuple(perm)} must hold each of {list(range(len(shape)))} once")
@@ -203,32 +280,52 @@ class Network(Dag):
         return self._append("Transpose", name, (source,), permuted, TransposeAttributes(tuple(perm)))
 
     def channel_shuffle(self, groups: int, *, name: str = "", after: str = "") -> Self:
-        """Deal the channels of `groups` groups out in turn (ShuffleNet)."""
+        """Deal the channels of `groups` groups out in turn (ShuffleNet).
+
+        >>> Network("net", (4, 8, 8)).channel_shuffle(2).shape
+        (4, 8, 8)
+        """
         name, source, shape = self._map("shuffle", "ChannelShuffle", name, after)
         if not whole(groups, LARGEST_CHANNELS) or shape[0] % groups:
             raise NetworkError(f"{name}: groups must divide the {shape[0]} channels, not be {groups}")
         return self._append("ChannelShuffle", name, (source,), shape, ChannelShuffleAttributes(groups))
 
     def dropout(self, ratio: float = 0.5, *, name: str = "", after: str = "") -> Self:
-        """Clear `ratio` of the values in training; nothing in inference."""
+        """Clear `ratio` of the values in training; nothing in inference.
+
+        >>> Network("net", (4, 8, 8)).dense(10).dropout(0.2).shape
+        (10,)
+        """
         name = name or self._numbered("dropout", "Dropout")
         if not 0 <= ratio < 1:
             raise NetworkError(f"{name}: ratio must be at least 0 and below 1, not {ratio}")
         return self._same("dropout", "Dropout", name, after, DropoutAttributes(float(ratio)))
 
     def identity(self, *, name: str = "", after: str = "") -> Self:
-        """The value itself under another name."""
+        """The value itself under another name.
+
+        >>> Network("net", (4, 8, 8)).conv(8).identity(name="seen").last
+        'seen'
+        """
         return self._same("identity", "Identity", name, after)
 
     def softmax(self, *, name: str = "", after: str = "") -> Self:
-        """End an inference network with probabilities of its classes, (N,) or (N, 1, 1)."""
+        """End an inference network with probabilities of its classes, (N,) or (N, 1, 1).
+
+        >>> Network("net", (4, 8, 8)).dense(10).softmax().shape
+        (10,)
+        """
         name, source, shape = self._source("softmax", "Softmax", name, after)
         if shape[1:] not in ((), (1, 1)):
             raise NetworkError(f"{name}: its input must be a vector of logits, not {shape}; put dense before it")
         return self._append("Softmax", name, (source,), shape)
 
     def softmax_cross_entropy(self, *, name: str = "loss", after: str = "") -> Self:
-        """End with the loss of a label: softmax and cross-entropy. A Softmax at the end gives way to it."""
+        """End with the loss of a label: softmax and cross-entropy. A Softmax at the end gives way to it.
+
+        >>> Network("net", (4, 8, 8)).dense(10).softmax_cross_entropy().last
+        'loss'
+        """
         if self.nodes and self.nodes[-1].operator == "Softmax" and not after:
             del self.values[self.nodes.pop().name]
         name, source, shape = self._source("loss", "SoftmaxCrossEntropyLoss", name, after)
@@ -237,7 +334,11 @@ class Network(Dag):
         return self._append("SoftmaxCrossEntropyLoss", name, (source,), ())
 
     def mean_squared_error(self, *, name: str = "loss", after: str = "") -> Self:
-        """End with the mean of the squared differences to a target of the last result's shape."""
+        """End with the mean of the squared differences to a target of the last result's shape.
+
+        >>> Network("net", (4, 8, 8)).conv(4).mean_squared_error().shape
+        ()
+        """
         name, source, _ = self._source("loss", "MeanSquaredError", name, after)
         return self._append("MeanSquaredError", name, (source,), ())
 

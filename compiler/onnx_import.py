@@ -181,6 +181,11 @@ def _input_shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
     if not value.type.HasField("tensor_type") or tensor.elem_type not in _FLOATS:
         raise NetworkError(f"{value.name}: the input must be of floating-point numbers; cast inside the program")
     extents = [extent.dim_value if extent.HasField("dim_value") else None for extent in tensor.shape.dim]
+    if len(extents) == 3 and extents[0] in (1, None):
+        raise NetworkError(
+            f"{value.name}: the input must be (1, C, H, W) or (1, N), not {extents}; export a signal as "
+            "(1, C, 1, length) with kernels of one row"
+        )
     if len(extents) not in (2, 4) or extents[0] not in (1, None):
         raise NetworkError(
             f"{value.name}: the input must be (1, C, H, W) or (1, N), not {extents}; export with batch 1"

@@ -9,11 +9,12 @@ from functools import lru_cache
 import numpy as np
 
 from arch.chip import Chip
-from arch.image import Image, quantised
+from arch.image import Image
 from arch.isa import ENGINES, Compute, Engine, Instruction, Rounding
 from arch.layout import Region
 from arch.program import Entry, Program, Step
 from compiler.calibration import Calibration, observe
+from compiler.capping import capped, has_clips
 from compiler.density import densities
 from compiler.differentiation import differentiate
 from compiler.emission import emit, engine_of
@@ -23,13 +24,14 @@ from compiler.graph import INFER, TRAIN, Graph, Operation, Optimiser, Role
 from compiler.hazards import Issue
 from compiler.kernels import Kernels, rows_name
 from compiler.lowering import lower
-from compiler.mapping import FREE, Choice, Mapping
+from compiler.mapping import FREE, Mapping
 from compiler.network import Network
 from compiler.nodes import NetworkError
 from compiler.normalisation import accuracies, normalised
 from compiler.patches import laid_patches, patched
 from compiler.plan import Move, Plan, Run
 from compiler.queueing import scheduled
+from compiler.recomputation import recomputed
 from compiler.report import Report, report
 from compiler.report_tensors import tensor_rows
 from compiler.residency import reside
@@ -50,6 +52,9 @@ class Options:
     al., 2015). `seed` starts the chip's random bits. `trainable` names the parameters to train, all by default.
     `skip` leaves out what costs no cycle where values are zero, by the density that calibration's samples show; cycles
     then depend on values. `mapping` forces choices on layers.
+
+    >>> Options(learning_rate=2**-7, momentum=0.5).optimiser.momentum
+    0.5
     """
 
     train: bool = True
@@ -95,11 +100,19 @@ def _lowering(build: Build) -> None:
     build.graph = lower(build.network, build.parameters, train=options.train, batch_norm=options.batch_norm)
 
 
+def _capping(build: Build) -> None:
+    assert build.graph
+    if not build.options.train and has_clips(build.graph):
+        room = build.options.headroom.activation
+        largest = observe(build.graph, build.calibration)
+        build.graph = capped(build.graph, build.chip, {name: room * value for name, value in largest.items()})
+
+
 def _patches(build: Build) -> None:
     assert build.graph
     options = build.options
     first = next(iter(build.graph.operations), None)
-    if first and not options.skip and options.mapping.of(first.layer) == Choice():
+    if first and not options.skip and options.mapping.of(first.layer).free:
         build.graph = laid_patches(build.graph, build.chip, options.train)
     if not options.train:
         build.graph = split_averages(build.graph, build.chip)
@@ -117,6 +130,11 @@ def _differentiation(build: Build) -> None:
         build.graph = differentiate(build.graph, build.options.optimiser, build.options.trainable)
 
 
+def _recomputation(build: Build) -> None:
+    assert build.graph
+    build.graph = recomputed(build.graph, build.options.mapping.recomputed, build.options.rounding)
+
+
 def _kernels(build: Build) -> None:
     assert build.graph
     lay_kernels(build, densities(build.graph, build.calibration) if build.options.skip else None)
@@ -126,6 +144,8 @@ def lay_kernels(build: Build, shares: dict[str, float] | None) -> None:
     """Choose how every layer's rows lie; `shares` as `Kernels` takes them."""
     assert build.graph
     build.options.mapping.check(build.graph)
+    if shares is not None:
+        shares |= {copy: shares[first] for copy, first in build.graph.copies.items() if first in shares}
     build.kernels = Kernels(build.graph, build.chip, shares, build.options.mapping)
 
 
@@ -168,9 +188,11 @@ def _reports(build: Build) -> None:
 
 PASSES: dict[str, Callable[[Build], None]] = {
     "lowering": _lowering,
+    "capping": _capping,
     "patches": _patches,
     "normalisation": _normalisation,
     "differentiation": _differentiation,
+    "recomputation": _recomputation,
     "kernels": _kernels,
     "calibration": _calibration,
     "formats": _formats,
@@ -302,8 +324,7 @@ def _image(build: Build) -> Image:
     for name in build.kernels.names:
         region = build.plan.homes[name]
         if name in graph.tensors:
-            integers = quantised(graph.values[name], region.fraction, chip, name)
-            image.write(region, integers.reshape(region.shape), chip)
+            image.write_real(region, graph.values[name].reshape(region.shape), chip)
     for operation in _with_rows(graph):
         region = build.plan.homes[rows_name(operation)]
         image.write(region, build.kernels.contents(operation, build.fractions).astype(np.int16), chip)

@@ -1,13 +1,13 @@
 """The scheduler: for every entry, what lies where and when, and the transfers in between.
 
 Everything stays on the chip if it fits. Otherwise inputs come from outside and maps that do not fit are written out and
-brought again, the ones first that are needed last (Belady, 1966), or pass by in bands of rows; and if the rows of all
+brought again, the ones first that are needed last (Belady, 1966), or pass by in bands; and if the rows of all
 parameters do not fit, they are at home outside, but for the smallest, and come when they are needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
@@ -16,10 +16,11 @@ from arch.chip import Chip
 from arch.layout import Region, Store
 from compiler.bands import LONGEST, Bands
 from compiler.chunks import Chunks
+from compiler.column_bands import ColumnBands
 from compiler.graph import ROWS, Graph, Operation, Role
 from compiler.kernels import Kernels
 from compiler.maps import layouts
-from compiler.memory import Memory, Outside, Unfit
+from compiler.memory import Memory, Outside, Unfit, least
 from compiler.nodes import NetworkError
 from compiler.plan import Move, Plan, Run
 from compiler.rows import Unit, units
@@ -126,29 +127,35 @@ class _Planner:
             if sum(self.sizes[name] for name in parts.maps) > room and parts.possible(memory):
                 with suppress(Unfit):
                     return parts.best(memory)
+        chunks = Chunks(self.tensors, operations, first)
         if self._streams(memory, operations[first], first):
             with suppress(Unfit):
-                return Chunks(self.tensors, operations, first).best(memory)
+                return chunks.best(memory)
         try:
             return WorkingSet(self.tensors, operations, first).best(memory)
         except Unfit as unfit:
-            failure = unfit
-        if not memory.moves:
-            raise failure
-        done: list[Memory] = []
-        try:
-            done.append(Chunks(self.tensors, operations, first).best(memory))
-        except Unfit as unfit:
-            failure = unfit if unfit.store == Store.WEIGHT else failure
-        for count in range(1, min(LONGEST, len(operations) - first) + 1):
-            bands = Bands(self.tensors, operations, first, count)
+            failures = [unfit]
+        pieces: list[WorkingSet] = [chunks] if memory.moves and chunks.possible(memory) else []
+        for kind in (Bands, ColumnBands):
+            done: list[Memory] = []
+            for work in [*pieces, *self._bands(kind, memory, operations)]:
+                try:
+                    done.append(work.best(memory))
+                except Unfit as unfit:
+                    failures.append(unfit)
+            if done:
+                return min(done, key=lambda trial: trial.cost)
+            pieces = []
+        raise least(failures, self.chip)
+
+    def _bands(self, kind: type[Bands], memory: Memory, operations: Sequence[Operation]) -> Iterator[Bands]:
+        """The next operation in bands, alone and with those after it that can run in turn with it."""
+        first = memory.now + 1
+        for count in range(1, min(LONGEST, len(operations) - first) + 1) if memory.moves else ():
+            bands = kind(self.tensors, operations, first, count)
             if not bands.possible(memory):
                 break
-            with suppress(Unfit):
-                done.append(bands.best(memory))
-        if not done:
-            raise failure
-        return min(done, key=lambda trial: trial.cost)
+            yield bands
 
     @staticmethod
     def _parts(operations: Sequence[Operation], first: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from arch.chip import Chip
 from arch.isa import OnChip, Transfer
@@ -17,6 +18,38 @@ def page_size(store: Store, chip: Chip) -> int:
         return max(1, chip.page_depth(chip.weight_memory) // chip.row_beats)
     memory = chip.feature_memory if store == Store.FEATURE else chip.gradient_memory
     return chip.kernel * chip.page_depth(memory)
+
+
+class Lines(NamedTuple):
+    """`lines` of `count` words; from one to the next are `pitch` words on the chip and `apart` words outside."""
+
+    lines: int
+    count: int
+    pitch: int
+    apart: int
+
+
+def line_transfers(
+    store: Store, first: int, external: int, some: Lines, outward: bool, chip: Chip
+) -> Iterator[Transfer]:
+    """Move lines of words from `first` on, of a map's memory; together those that end on the page of the first."""
+    page = page_size(store, chip)
+    done = 0
+    while done < some.lines:
+        start = first + done * some.pitch
+        room = (start // page + 1) * page - start
+        lines = min(some.lines - done, max(1, (room - some.count) // some.pitch + 1))
+        yield Transfer(
+            outward=int(outward),
+            memory=_MEMORIES[store],
+            word=start,
+            external=external + done * some.apart,
+            count=some.count,
+            lines=lines,
+            pitch=some.pitch if lines > 1 else 0,
+            external_pitch=some.apart if lines > 1 else 0,
+        )
+        done += lines
 
 
 def transfers(store: Store, words: range, external: int, outward: bool, chip: Chip) -> Iterator[Transfer]:

@@ -13,7 +13,8 @@ from arch.isa import Space
 
 @dataclass(frozen=True)
 class MapView:
-    """`height` rows of a map, from its row `first` of `full_height`, all planes; or of a vector, whose height is 1.
+    """A rectangle of a map, all planes: `height` rows from `first` of `full_height` on, `width` columns from
+    `first_column` on; or a vector, whose height is 1.
 
     Row r of plane g begins at word base + g * plane + (r - first) * pitch. A vector of N elements is a map of N
     channels, 1 x 1, whose planes are neighbouring words.
@@ -31,6 +32,7 @@ class MapView:
     fraction: int
     first_plane: int = 0
     """Plane 0 of the view is this plane of the tensor."""
+    first_column: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import product
 from typing import Any, NamedTuple
 
 from arch.chip import Chip
@@ -28,11 +29,11 @@ class Tile(NamedTuple):
 def source(view: MapView, top: int, left: int, plane: int = 0) -> dict[str, Any]:
     """Fields of a moving map whose first position reads coordinate (top, left) of the tensor first.
 
-    What lies above or left of the map is padding, what lies above the view is never needed. A walk that reads only
-    padding is told a step that never reaches the map.
+    What lies outside the map is padding, and what lies outside the view is never needed or counts as padding. A walk
+    that reads only padding is told a step that never reaches the map.
     """
     row, pad_top = max(top - view.first, 0), max(view.first - top, 0)
-    column, pad_left = max(left, 0), max(-left, 0)
+    column, pad_left = max(left - view.first_column, 0), max(view.first_column - left, 0)
     height, width = view.height - row, view.width - column
     if height < 1 or width < 1:
         return padding(view)
@@ -102,13 +103,13 @@ def pixels(view: MapView, tile: Tile, plane: int = 0) -> dict[str, Any]:
 
 
 def _word(view: MapView, tile: Tile, plane: int) -> int:
-    rows = (tile.top - view.first) * view.pitch
-    return view.base + (plane - view.first_plane) * view.plane + rows + tile.left
+    rows, columns = tile.top - view.first, tile.left - view.first_column
+    return view.base + (plane - view.first_plane) * view.plane + rows * view.pitch + columns
 
 
 def whole(view: MapView) -> Tile:
     """All of a view's positions."""
-    return Tile(view.first, 0, view.height, view.width)
+    return Tile(view.first, view.first_column, view.height, view.width)
 
 
 def window_tiles(tile: Tile, chip: Chip) -> Iterator[Tile]:
@@ -129,12 +130,22 @@ def _block_extents(rows: int, columns: int, banks: int, taps: int, steps: int) -
     least, best = 0, (1, 1)
     for parts in range(1, min(columns, 16) + 1):
         width = -(-columns // parts)
+        across = _lengths(columns, width)
         for height in range(1, min(rows, banks * taps // width) + 1):
-            count = [-(-item.height * item.width // taps) for item in _cut(Tile(0, 0, rows, columns), height, width)]
-            cost = sum(count) * steps + _TILE_CYCLES * len(count)
-            if max(count) <= banks and (least == 0 or cost < least):
+            tiles = blocks = 0
+            for (tall, down), (wide, beside) in product(_lengths(rows, height), across):
+                tiles += down * beside
+                blocks += down * beside * -(-tall * wide // taps)
+            cost = blocks * steps + _TILE_CYCLES * tiles
+            if -(-height * width // taps) <= banks and (least == 0 or cost < least):
                 least, best = cost, (height, width)
     return best
+
+
+def _lengths(whole: int, most: int) -> tuple[tuple[int, int], ...]:
+    """Pieces of at most `most` of a length: (length, how many), the full ones and what is left."""
+    full, left = divmod(whole, most)
+    return ((most, full), (left, 1)) if left else ((most, full),)
 
 
 def given_tiles(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from arch.isa import Space
 from arch.layout import Store
@@ -11,6 +12,7 @@ from compiler.graph import Graph, Operation, Operator, Role
 from compiler.kernels import Kernels
 from compiler.maps import MapLayout
 from compiler.memory import Memory, Unfit
+from compiler.needs import SUMS
 from compiler.nodes import NetworkError
 from compiler.places import assignments
 from compiler.plan import Run
@@ -22,7 +24,6 @@ SPACES = {store: space for space, store in STORES.items()}
 _SLOW_SUM = 0.3
 _SAME_MEMORY = 0.05
 """What the array loses if a sum's inputs lie in different memories, or a result beside its source: a part of a map."""
-_SUMS = (Operator.CONV_WEIGHT_GRADIENT, Operator.CONV_BIAS_GRADIENT)
 
 Places = dict[str, Space]
 """The memory of each map."""
@@ -74,11 +75,12 @@ class WorkingSet:
         """Maps that only these operations use, and never whole."""
         self.reads = {name for operation in self.operations for name in operation.reads}
         self.output = self.operation.output if self.operation.output in tensors.layouts else ""
-        self.sums = self.operation.operator in _SUMS
-        """Whether the result is a sum over the rows of a map."""
+        self.sums = self.operation.operator in SUMS
+        """Whether the result is a sum over the positions of a map."""
         self.banded = self.operation.inputs[-1] if self.sums else self.output
-        """The map whose rows can be cut into bands: the output, or what is summed over."""
+        """The map that can be cut into bands: the output, or what is summed over."""
         self.height = tensors.layouts[self.banded].height if self.banded else 1
+        self.width = tensors.layouts[self.banded].width if self.banded else 1
         self.units = list(dict.fromkeys(name for operation in self.operations for name in tensors.units_of(operation)))
         self.locked = frozenset((*self.maps, *self.units))
 
@@ -206,4 +208,9 @@ class WorkingSet:
 
 def counted(operation: Operation, last: bool) -> Operation:
     """A part of an operation: the last one counts for all."""
-    return operation if last else replace(operation, macs=0)
+    return operation if last else _uncounted(operation)
+
+
+@lru_cache
+def _uncounted(operation: Operation) -> Operation:
+    return replace(operation, macs=0)

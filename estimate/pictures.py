@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from arch.chip import Chip
 from arch.events import Event
@@ -31,6 +32,7 @@ _PHASES = {
     "weight_gradient": ("#009E73", "^"),
     "bias_gradient": ("#CC79A7", "D"),
     "gradient_sum": ("#56B4E9", "v"),
+    "recompute": ("#000000", "X"),
     "update": ("#D55E00", "P"),
 }
 MOST_BARS = 30
@@ -128,4 +130,9 @@ def _roofs(axes, points: list[tuple[float, float]], peak: float, bandwidth: floa
     middle = (low * knee) ** 0.5
     place = {"xytext": (7, -3), "textcoords": "offset points", "ha": "left", "va": "top", "fontsize": 8}
     axes.annotate(f"{bandwidth:.3g} GB/s", (middle, middle * bandwidth), **place)
-    axes.set(xscale="log", yscale="log", ylim=(0.6 * min([low * bandwidth, *(y for _, y in points)]), 1.6 * peak))
+    axes.set(xscale="log", yscale="log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.set(ylim=(0.6 * min([low * bandwidth, *(y for _, y in points)]), 1.6 * peak))

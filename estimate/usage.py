@@ -20,9 +20,9 @@ from estimate.structure import Units, index_bits, row_bits, structure, word_bits
 
 _COUNTERS_TURNING = 1 / 8
 """Share of the counters that count in a cycle of work."""
-_FEATURES = (*Event, *MODES, "loss_cycles")
+FEATURES = (*Event, *MODES, "loss_cycles")
 """What uses are proportional to: events, steps by mode, and cycles of the vector engine's loss."""
-_PLACE = {name: place for place, name in enumerate(_FEATURES)}
+_PLACE = {name: place for place, name in enumerate(FEATURES)}
 
 
 @lru_cache(maxsize=256)
@@ -37,7 +37,7 @@ def features(workload: Workload) -> np.ndarray:
 
 
 def _features(row: Work) -> np.ndarray:
-    found = np.zeros(len(_FEATURES))
+    found = np.zeros(len(FEATURES))
     found[: len(Event)] = row.counts
     for mode, steps in row.steps.items():
         if mode:
@@ -51,7 +51,7 @@ def _features(row: Work) -> np.ndarray:
 def uses(chip: Chip) -> np.ndarray:
     """float64[components, features, 4]: operations of units (as `Units.values`) in a component for one of a feature."""
     names = tuple(hardware(chip))
-    found = np.zeros((len(names), len(_FEATURES), 4))
+    found = np.zeros((len(names), len(FEATURES), 4))
     for component, feature, used in _uses(chip):
         if component in names:
             found[names.index(component), _PLACE[feature]] += used.values() if isinstance(used, Units) else used

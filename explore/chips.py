@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from itertools import product
 from math import isqrt, prod
@@ -10,6 +10,7 @@ from typing import Any
 
 from arch.chip import Chip
 from arch.errors import InputError
+from arch.files import parse_yaml
 
 MOST = 100_000
 """Chips of one base, and points of a sweep."""
@@ -45,11 +46,32 @@ def varied(base: Chip, vary: Mapping[str, list[Any]]) -> Iterator[tuple[dict[str
         yield made, changed
 
 
+def changed(base: Chip, settings: Sequence[str]) -> Chip:
+    """The base with fields set as `FIELD=VALUE` say, and with what `varied` lets follow them.
+
+    Raises `InputError` on a text without a field or value, on a field that chips do not have, and on what makes no
+    chip.
+
+    >>> changed(Chip.load("paper"), ["lanes=4", "program_memory.instructions=65536"]).multipliers
+    36
+    """
+    wanted = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not name or not equals or not value:
+            raise InputError(f"{setting}: must be FIELD=VALUE, such as lanes=4 or program_memory.instructions=65536")
+        wanted[name] = [parse_yaml(f"value: {value}", name)["value"]]
+    if not wanted:
+        return base
+    fields, _ = next(varied(base, wanted))
+    return Chip.from_fields(fields)
+
+
 def _check(fields: dict[str, Any], name: str) -> None:
     place: Any = fields
     for step in name.split("."):
         if not isinstance(place, dict) or step not in place:
-            raise InputError(f"vary: {name} must be a field of the base chip, such as lanes or weight_memory.bytes")
+            raise InputError(f"{name} must be a field of the chip, such as lanes or weight_memory.bytes")
         place = place[step]
 
 

@@ -19,12 +19,27 @@ Row = dict[str, Any]
 
 
 def timed(point: Point) -> Row:
-    """The row of a point without values; with `fits` False and a `reason` if the chip cannot run the network."""
+    """The row of a point without values; with `fits` False and a `reason` if the chip cannot run the network.
+
+    >>> from compiler.pipeline import Options
+    >>> from tinycl.networks import digits_network
+    >>> point = Point(Chip.load("paper").model_dump(), {}, digits_network(), Options())
+    >>> row = timed(point)
+    >>> row["fits"], row["cycles"]
+    (True, 2322)
+    """
     return attempted(point, lambda chip: costs(_timing(point, chip), point.technology))
 
 
 def attempted(point: Point, measure) -> Row:
-    """The row that begins with the point and goes on with what `measure` finds of its chip, or why there is nothing."""
+    """The row that begins with the point and goes on with what `measure` finds of its chip, or why there is nothing.
+
+    >>> from compiler.pipeline import Options
+    >>> from tinycl.networks import digits_network
+    >>> point = Point(Chip.load("paper").model_dump(), {}, digits_network(), Options())
+    >>> attempted(point, lambda chip: {"lanes": chip.lanes})["lanes"]
+    8
+    """
     row: Row = {"chip": point.fields["name"], "network": point.network.name, **point.varied}
     try:
         chip = Chip.from_fields(point.fields, "chip")
@@ -41,7 +56,13 @@ def _timing(point: Point, chip: Chip) -> Workload:
 
 
 def costs(workload: Workload, technology: str) -> Row:
-    """Columns of a workload: cycles, words and, in a technology, energy and area, each with its range."""
+    """Columns of a workload: cycles, words and, in a technology, energy and area, each with its range.
+
+    >>> import tinycl
+    >>> row = costs(tinycl.timing("digits").workload, "65nm")
+    >>> row["energy_low_uJ"] < row["energy_uJ"] < row["energy_high_uJ"]
+    True
+    """
     chip, counts = workload.chip, workload.counts
     macs = sum(row.macs for row in workload.rows)
     row: Row = {

@@ -18,7 +18,12 @@ from explore.store import Store
 
 @dataclass(frozen=True)
 class Crew:
-    """Who measures: `workers` processes of this machine, or a Dask cluster's, whose `scheduler` is "HOST:PORT"."""
+    """Who measures: `workers` processes of this machine, or a Dask cluster's, whose `scheduler` is "HOST:PORT".
+
+    >>> with Crew(workers=1).parallel() as parallel:
+    ...     list(parallel([]))
+    []
+    """
 
     workers: int = 1
     backend: Literal["joblib", "dask"] = "joblib"
@@ -66,6 +71,13 @@ def run(
 
     `measure` is a function of a module, which workers import. `watch` is called with how many rows are there, whenever
     one comes. Rows do not depend on who made them. Raises `InputError` on a store or crew that cannot be used.
+
+    >>> from explore.measure import timed
+    >>> from explore.sweep import Sweep
+    >>> from tinycl.networks import digits_network
+    >>> asked = Sweep(networks=["digits"], chips=[{"vary": {"lanes": [4, 8]}}])
+    >>> [row["cycles"] for row in run(asked.points(lambda name: digits_network()), timed)]
+    [4385, 2322]
     """
     kept = Store(store)
     try:

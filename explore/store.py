@@ -13,6 +13,15 @@ class Store:
     """A file of JSON lines, `{"key": ..., "row": {...}}` each, kept open to append to.
 
     A last line that was cut off is dropped. Raises `InputError` on a file that is no store.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "rows.jsonl")
+    ...     store = Store(path)
+    ...     store.add("a", {"cycles": 10})
+    ...     store.close()
+    ...     Store(path).rows
+    {'a': {'cycles': 10}}
     """
 
     def __init__(self, path: Path | None):

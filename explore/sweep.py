@@ -29,21 +29,33 @@ class _Model(BaseModel):
 
 
 class Chips(_Model):
-    """A base chip (a shipped one's name or a file) and the values that its fields take, every combination."""
+    """A base chip (a shipped one's name or a file) and the values that its fields take, every combination.
+
+    >>> Chips(vary={"lanes": [4, 8]}).base
+    'paper'
+    """
 
     base: str = "paper"
     vary: dict[str, Annotated[list[Value], Field(min_length=1)]] = {}
 
 
 class Exact(_Model):
-    """An exact run: training on handwritten digits, scaled to the network's input, on the fast simulator."""
+    """An exact run: training on handwritten digits, scaled to the network's input, on the fast simulator.
+
+    >>> Exact(epochs=2).seeds
+    1
+    """
 
     epochs: int = Field(default=10, ge=1, le=1000)
     seeds: int = Field(default=1, ge=1, le=100)
 
 
 class Front(_Model):
-    """Columns by which the best points are shown."""
+    """Columns by which the best points are shown.
+
+    >>> Front(minimise=["cycles"]).maximise
+    []
+    """
 
     minimise: list[str] = []
     maximise: list[str] = []
@@ -55,6 +67,9 @@ class Sweep(_Model):
     `train` measures a training step, else an inference. `density` leaves out work on zeros, as in `explore.timing`.
     `technology` adds energy and area. `exact` runs every point. `learning_rate` and `momentum` are of
     `compiler.Options`.
+
+    >>> Sweep(networks=["digits"], chips=[Chips(vary={"lanes": [4, 8]})]).train
+    True
     """
 
     networks: Annotated[list[str], Field(min_length=1)]
@@ -115,6 +130,11 @@ def points_of(
 
     Raises `InputError` on a learning rate that is no power of two, on an unknown technology, on `density` beside
     `exact`, and on more points than `MOST`.
+
+    >>> from tinycl.networks import digits_network
+    >>> made = list(varied(Chip.load("paper"), {"lanes": [4, 8]}))
+    >>> [point.varied for point in points_of([digits_network()], made, Options())]
+    [{'lanes': 4}, {'lanes': 8}]
     """
     if options.train:
         rate_exponent(options.learning_rate)

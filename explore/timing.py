@@ -34,6 +34,11 @@ class Timing:
     `workloads` by entry (`infer`; with training `train`). Cycles and counts are those of the compiled program, to the
     last one, but SATURATIONS, LOST_UPDATES and ZERO_PRODUCTS, which values decide and which are 0 here. With a
     `density` they are `estimated`: zeros are skipped as if that share of each position's values were not zero.
+
+    >>> import tinycl
+    >>> timing = tinycl.timing("digits")
+    >>> timing.cycles == timing.reports["infer"].cycles
+    True
     """
 
     program: Program

@@ -21,7 +21,11 @@ _COLUMNS = 8
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution of an input (height, width, channels) that is padded already."""
+    """A convolution of an input (height, width, channels) that is padded already.
+
+    >>> Layer(8, 8, 3, 3, 4, 16, 1).macs
+    20736
+    """
 
     height: int
     width: int
@@ -72,7 +76,11 @@ def read_topology(path: str | Path) -> dict[str, Layer]:
 
 
 def numbers_of(layer: Layer) -> tuple[int, ...]:
-    """The layer's numbers in the file's order."""
+    """The layer's numbers in the file's order.
+
+    >>> numbers_of(Layer(8, 8, 3, 3, 4, 16, 1))
+    (8, 8, 3, 3, 4, 16, 1)
+    """
     return (
         layer.height,
         layer.width,

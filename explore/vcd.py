@@ -14,7 +14,11 @@ LARGEST = 1 << 28
 
 @dataclass
 class Signal:
-    """A signal's width in bits, and its values from the times on at which it changes; None where a bit is unknown."""
+    """A signal's width in bits, and its values from the times on at which it changes; None where a bit is unknown.
+
+    >>> Signal(1, [0, 5], [0, 1]).at(5)
+    1
+    """
 
     width: int
     times: list[int] = field(default_factory=list)
@@ -32,7 +36,11 @@ class Signal:
 
 @dataclass
 class Recording:
-    """Signals by the names they were asked for, the unit of time, and the last time in the file."""
+    """Signals by the names they were asked for, the unit of time, and the last time in the file.
+
+    >>> Recording({"a": Signal(1, [0], [1])}, "1ns", 10).signals["a"].at(3)
+    1
+    """
 
     signals: dict[str, Signal]
     unit: str

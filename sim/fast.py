@@ -28,6 +28,14 @@ class FastMachine:
 
     `image` is a copy of the program's; its arrays stay the machine's own. Registers are zero when the machine is made.
     Raises `ProgramError` if the program is not legal.
+
+    >>> import numpy as np
+    >>> import tinycl
+    >>> program = tinycl.compile(tinycl.Network("small", (1, 6, 6)).conv(4).relu().dense(3)).program
+    >>> machine = FastMachine(program)
+    >>> result = machine.run("infer", {"input": np.zeros((2, 6, 6, 1), np.int16)}, steps=2, collect=("logits",))
+    >>> result.outputs["logits"].tolist()
+    [[0, 0, 0], [0, 0, 0]]
     """
 
     def __init__(self, program: Program):

@@ -56,6 +56,27 @@ class SteppingMachine:
     `state` is the record of all registers (`sim.stepping_state.STATE`); `state["ports"]` says what the last cycle
     wrote. Like the hardware's, registers keep their contents from one run to the next, and are 0 at first, or what the
     machine `after` has left in them. `opcodes` replaces those of single instructions by any four bits, legal or not.
+
+    >>> import numpy as np
+    >>> import tinycl
+    >>> program = tinycl.compile(tinycl.Network("small", (1, 6, 6)).conv(4).relu().dense(3)).program
+    >>> machine = SteppingMachine(program)
+    >>> result = machine.run("infer", {"input": np.zeros((6, 6, 1), np.int16)})
+    >>> result.cycles == machine.cycle, machine.running
+    (True, False)
+
+    Clock by clock:
+
+    >>> machine.start("infer")
+    >>> machine.advance(10), machine.cycle, machine.running
+    (10, 10, True)
+    >>> _ = machine.advance(1000, pause=True)
+    >>> machine.retired[-1][2] == machine.cycle == machine.state["cycle"], len(machine.tables)
+    (np.True_, 4)
+    >>> machine.abort()
+    >>> machine.reset()
+    >>> machine.running
+    False
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 The RTL's recording gives inputs, flip-flops and what comes from memories and other blocks; the netlist gives every
 gate's output between them, and must then say each flip-flop's next value as the RTL does: that is checked. Zero delay:
-no glitches.
+no glitches; with `delays` they are simulated beside it (`synthesis.glitches`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,31 +20,41 @@ from arch.chip import Chip
 from arch.errors import InputError
 from rtl.verilog import NetlistError
 from synthesis.blocks import MULTIPLIER, TOP, Block, blocks_of
+from synthesis.glitches import Circuit
 from synthesis.liberty import Library
 from synthesis.mapping import Recipe, mapped_netlist
 from synthesis.netlist import Cell, Net, Netlist, Waves
-from synthesis.power import Energy, counted, energy
-from synthesis.recording import Recording
+from synthesis.power import Tariff, counted
+from synthesis.recording import Recording, Signals
+from synthesis.saif import Saif, Statistics
 
-_OUTPUTS = {MULTIPLIER: "Y", "memory": "RD_DATA"}
+_PRODUCT = {"A": "a", "B": "b", "Y": "product"}
+"""Ports of a multiplier by the pins of its black box."""
+
+
+RUNNING = "trace__running"
+"""The signal that says in which cycles a program runs."""
 
 
 @dataclass(frozen=True)
 class Active:
-    """A component's energy over the cycles of a run, in joules; `flops` flip-flops were checked in each."""
+    """A component's energy over the cycles of a run, in joules; `flops` flip-flops were checked in each.
 
-    switching: float
-    clock: float
-    leakage_w: float
-    flops: int
+    `delayed` is `switching` with glitches, 0 where they were not asked for.
+    """
+
+    switching: float = 0.0
+    delayed: float = 0.0
+    clock: float = 0.0
+    leakage_w: float = 0.0
+    flops: int = 0
+
+    def __mul__(self, factor: float) -> Active:
+        return Active(self.switching * factor, self.delayed * factor, self.clock * factor, self.leakage_w, self.flops)
 
     def __add__(self, other: Active) -> Active:
-        return Active(
-            self.switching + other.switching,
-            self.clock + other.clock,
-            self.leakage_w + other.leakage_w,
-            self.flops + other.flops,
-        )
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Active(*(a + b for a, b in pairs))
 
 
 class ActivityError(ValueError):
@@ -54,39 +65,63 @@ class RecodedError(ActivityError):
     """Flip-flops of a block hold what no signal of the RTL is: Yosys has coded a state machine anew."""
 
 
-def activity(
-    chip: Chip, library: Library, recipe: Recipe, recording: Recording
-) -> tuple[dict[str, Active], dict[str, str]]:
-    """The energy of each component of `chip`, and the blocks that cannot be followed, with the reason.
+@dataclass(frozen=True)
+class Part:
+    """A mapped block of a chip, the array's multipliers inside the block that they belong to."""
 
-    Raises `ActivityError` where netlist and RTL differ.
+    block: Block
+    netlist: Netlist
+    tariff: Tariff
+
+    @cached_property
+    def circuit(self) -> Circuit:
+        """The netlist with delays."""
+        return Circuit.of(self.netlist)
+
+
+def parts_of(chip: Chip, library: Library, recipe: Recipe) -> list[Part]:
+    """The blocks of `chip`, mapped. Raises `NetlistError` where Yosys refuses."""
+    blocks = {block.name: block for block in blocks_of(chip)}
+    netlists = {
+        name: Netlist.read(mapped_netlist(block, library, recipe), block.top, library) for name, block in blocks.items()
+    }
+    product = netlists.pop(MULTIPLIER)
+    whole = {name: item.inlined(MULTIPLIER, product, _PRODUCT) for name, item in netlists.items()}
+    return [Part(blocks[name], item, Tariff.of(item)) for name, item in whole.items()]
+
+
+def activity(
+    parts: Sequence[Part], recording: Signals, delays: bool = False, check: bool = True
+) -> tuple[dict[str, Active], dict[str, str]]:
+    """The energy of each component, and the blocks that cannot be followed, with the reason.
+
+    Of these the clock and leakage are known and counted. Raises `ActivityError` where netlist and RTL differ; they are
+    compared with `check`, which statistics cannot stand.
     """
     found: dict[str, Active] = {}
     left_out: dict[str, str] = {}
-    blocks = {block.name: block for block in blocks_of(chip)}
-    multiplier = blocks.pop(MULTIPLIER)
-    product = Netlist.read(mapped_netlist(multiplier, library, recipe), multiplier.top, library)
-    for block in blocks.values():
-        netlist = Netlist.read(mapped_netlist(block, library, recipe), block.top, library)
-        for scope in _scopes(block, recording):
+    for part in parts:
+        for scope in _scopes(part.block, recording):
             try:
-                waves = _waves(netlist, block, scope, recording)
+                active = _followed(part, scope, recording, delays, check)
             except RecodedError as error:
-                left_out[block.name] = str(error)
-                continue
-            flops = _check(netlist, waves, scope)
-            parts = [_active(energy(netlist, counted(waves), recording.cycles), flops)]
-            parts += [_active(item, 0) for item in _products(netlist, waves, product, recording.cycles)]
-            for part in parts:
-                found[block.component] = found.get(block.component, Active(0, 0, 0, 0)) + part
+                left_out[part.block.name] = str(error)
+                active = Active()
+            still = Active(clock=part.tariff.clock * recording.cycles, leakage_w=part.tariff.leakage_w)
+            found[part.block.component] = found.get(part.block.component, Active()) + active + still
     return found, left_out
 
 
-def _active(item: Energy, flops: int) -> Active:
-    return Active(item.switching, item.clock, item.leakage_w, flops)
+def _followed(part: Part, scope: str, recording: Signals, delays: bool, check: bool) -> Active:
+    """What switches in one instance of a block."""
+    sources = sources_of(part, scope, recording)
+    waves = part.netlist.evaluate(sources)
+    flops = _check(part.netlist, waves, scope) if check else 0
+    delayed = part.tariff.switching(part.circuit.counted(sources)) if delays else 0.0
+    return Active(part.tariff.switching(counted(waves)), delayed, flops=flops)
 
 
-def _scopes(block: Block, recording: Recording) -> Iterator[str]:
+def _scopes(block: Block, recording: Signals) -> Iterator[str]:
     """The scopes of a block's instances: every bank of a memory."""
     if block.name.endswith(".bank"):
         yield from (f"{recording.scope(block.name[:-5])}.bank{number}" for number in range(block.count))
@@ -94,26 +129,20 @@ def _scopes(block: Block, recording: Recording) -> Iterator[str]:
         yield recording.scope("" if block.component == "interconnect" else block.name)
 
 
-def _waves(netlist: Netlist, block: Block, scope: str, recording: Recording) -> Waves:
-    """Every net of a block in each cycle."""
-    prefix = f"{scope}." if scope else ""
+def sources_of(part: Part, scope: str, recording: Signals) -> Waves:
+    """What comes into a block, and what its flip-flops hold, in each cycle. Raises `RecodedError`."""
+    netlist, prefix = part.netlist, f"{scope}." if scope else ""
     sources: Waves = {}
     for name in netlist.inputs:
         if name != "clk":
-            _put(sources, netlist.ports[name], recording.bits(prefix + block.original(name)))
-    _put_state(sources, netlist, block, prefix, recording)
-    boxes = [cell for cell in netlist.cells if cell.group is None]
-    for cell in boxes:
-        _put_box(sources, cell, block, prefix, recording)
+            _put(sources, netlist.ports[name], recording.bits(prefix + part.block.original(name)))
+    _put_state(sources, netlist, part.block, prefix, recording)
+    for cell in netlist.cells:
+        if cell.group is None:
+            _put_box(sources, cell, part.block, prefix, recording)
     for net in netlist.ports.get("clk", ()):
         sources.setdefault(net, np.zeros(recording.cycles, bool))
-    waves = netlist.evaluate(sources)
-    products = [cell for cell in boxes if cell.kind == MULTIPLIER]
-    if products:
-        for cell in products:
-            _put(sources, cell.pins["Y"], _product(waves, cell))
-        waves = netlist.evaluate(sources)
-    return waves
+    return sources
 
 
 def _put(sources: Waves, nets: tuple[Net, ...], bits: np.ndarray) -> None:
@@ -122,7 +151,7 @@ def _put(sources: Waves, nets: tuple[Net, ...], bits: np.ndarray) -> None:
             sources[net] = np.ascontiguousarray(bits[:, place])
 
 
-def _put_state(sources: Waves, netlist: Netlist, block: Block, prefix: str, recording: Recording) -> None:
+def _put_state(sources: Waves, netlist: Netlist, block: Block, prefix: str, recording: Signals) -> None:
     """What the flip-flops hold, by the names of the nets at their outputs."""
     wanted = {net for cell in netlist.flops for pin, nets in cell.pins.items() if pin.startswith("Q") for net in nets}
     for name, nets in netlist.names.items():
@@ -143,45 +172,15 @@ def _put_state(sources: Waves, netlist: Netlist, block: Block, prefix: str, reco
         raise RecodedError(f"the recording of {prefix or 'the top'} lacks {len(missing)} bits of {names[:8]}")
 
 
-def _put_box(sources: Waves, cell: Cell, block: Block, prefix: str, recording: Recording) -> None:
+def _put_box(sources: Waves, cell: Cell, block: Block, prefix: str, recording: Signals) -> None:
     """What comes out of a memory or another block."""
-    if cell.kind == MULTIPLIER:
-        for net in cell.pins["Y"]:
-            sources[net] = np.zeros(recording.cycles, bool)
-        return
     for pin, nets in cell.pins.items():
         full = f"{prefix}{block.original(cell.name)}.{pin}"
         if cell.kind == "memory":
-            full = f"{prefix}instruction" if pin == _OUTPUTS["memory"] else ""
+            full = f"{prefix}instruction" if pin == "RD_DATA" else ""
         if full in recording and any(net not in sources for net in nets):
             bits = recording.bits(full)
             _put(sources, nets, bits)
-
-
-def _product(waves: Waves, cell: Cell) -> np.ndarray:
-    a, b = (_number(np.stack([waves[net] for net in cell.pins[pin]], axis=1)) for pin in "AB")
-    width = len(cell.pins["Y"])
-    return ((a * b)[:, None] >> np.arange(width) & 1).astype(bool)
-
-
-def _number(bits: np.ndarray) -> np.ndarray:
-    """int64[cycles] of two's complement bits."""
-    weights = 1 << np.arange(bits.shape[1], dtype=np.int64)
-    weights[-1] = -weights[-1]
-    return bits.astype(np.int64) @ weights
-
-
-def _products(netlist: Netlist, waves: Waves, product: Netlist, cycles: int) -> Iterator[Energy]:
-    """The energy of each multiplier under its operands."""
-    for cell in netlist.cells:
-        if cell.kind == MULTIPLIER:
-            sources: Waves = {}
-            for pin, port in (("A", "a"), ("B", "b")):
-                _put(sources, product.ports[port], np.stack([waves[net] for net in cell.pins[pin]], axis=1))
-            for name in product.inputs:
-                for net in product.ports[name]:
-                    sources.setdefault(net, np.zeros(cycles, bool))
-            yield energy(product, counted(product.evaluate(sources)), cycles)
 
 
 def _check(netlist: Netlist, waves: Waves, scope: str) -> int:
@@ -200,25 +199,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 2 if something given is wrong."""
     parser = argparse.ArgumentParser(prog="python -m synthesis.activity", description="Energy of a recorded run.")
     parser.add_argument("liberty", type=Path, help="a liberty file, plain or gzip'ed")
-    parser.add_argument("recording", type=Path, help="a VCD file that `testbenches.native.run_native` has written")
+    parser.add_argument("recording", type=Path, help="a VCD or SAIF file of a run on the chip's RTL")
     parser.add_argument("--chip", required=True, help="the chip that ran: a shipped one or a YAML file")
+    parser.add_argument("--delays", action="store_true", help="with glitches too, which takes longer")
     given = parser.parse_args(arguments)
     try:
-        if not given.recording.is_file():
-            raise InputError(f"{given.recording}: no such file; `run_native(..., trace=FILE)` writes one")
-        library, recording = Library.load(given.liberty), Recording(given.recording, TOP, "trace__running")
-        found, left_out = activity(Chip.load(given.chip), library, Recipe(), recording)
+        chip, library = Chip.load(given.chip), Library.load(given.liberty)
+        if given.recording.suffix == ".saif":
+            found, left_out, cycles = _by_statistics(chip, library, given.recording, given.delays)
+        else:
+            found, left_out, cycles = _by_cycles(chip, library, given.recording, given.delays)
     except (InputError, NetlistError, ActivityError) as error:
         print(f"synthesis: {error}", file=sys.stderr)
         return 2
-    for name, item in found.items():
-        print(f"{name:14} switching {item.switching * 1e9:9.3f} nJ  clock pins {item.clock * 1e9:9.3f} nJ")
-    whole = sum(found.values(), Active(0, 0, 0, 0))
-    print(f"{recording.cycles} cycles: switching {whole.switching * 1e9:.1f} nJ, clock pins {whole.clock * 1e9:.1f} nJ")
-    print(f"leakage {whole.leakage_w * 1e6:.2f} uW; {whole.flops} flip-flops equal the RTL's in every cycle")
-    for name, reason in left_out.items():
-        print(f"left out: {name}: {reason}")
+    _show(found, left_out, cycles)
     return 0
+
+
+def _by_cycles(chip: Chip, library: Library, path: Path, delays: bool) -> tuple[dict[str, Active], dict[str, str], int]:
+    """Each component, what is left out, and the cycles of the run."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; `run_native(..., trace=FILE)` writes one")
+    recording = Recording(path, TOP, RUNNING)
+    return *activity(parts_of(chip, library, Recipe()), recording, delays), recording.cycles
+
+
+def _by_statistics(
+    chip: Chip, library: Library, path: Path, delays: bool
+) -> tuple[dict[str, Active], dict[str, str], int]:
+    """The same from a SAIF file of all its cycles. Raises `InputError` where it is not of this chip."""
+    statistics = Statistics(Saif.read(path), TOP)
+    try:
+        found, left_out = activity(parts_of(chip, library, Recipe()), statistics, delays, check=False)
+    except KeyError as error:
+        raise InputError(f"{path}: lacks {error}, which {chip.name} has; record a run of this chip") from None
+    return {name: item * statistics.scale for name, item in found.items()}, left_out, round(statistics.whole)
+
+
+def _show(found: dict[str, Active], left_out: dict[str, str], cycles: int) -> None:
+    whole = sum(found.values(), Active())
+    for name, item in [*found.items(), (f"{cycles} cycles", whole)]:
+        delayed = f"  with glitches {item.delayed * 1e9:9.3f} nJ" if whole.delayed else ""
+        print(f"{name:14} switching {item.switching * 1e9:9.3f} nJ{delayed}  clock pins {item.clock * 1e9:9.3f} nJ")
+    known = f"{whole.flops} flip-flops equal the RTL's in every cycle" if whole.flops else "bits taken as independent"
+    print(f"leakage {whole.leakage_w * 1e6:.2f} uW; {known}")
+    for name, reason in left_out.items():
+        print(f"switching of {name} left out: {reason}")
 
 
 if __name__ == "__main__":

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from types import CodeType
+from typing import NamedTuple
 
 import numpy as np
 
 from rtl.verilog import _run_yosys
-from synthesis.functions import expression
+from synthesis.functions import expression, pins_of
 from synthesis.liberty import Group, Library
 
 Net = int | str
@@ -39,6 +40,16 @@ class Cell:
         return self.pins[pin][0]
 
 
+class Gate(NamedTuple):
+    """An output of a cell without state: its net, its cell's kind and pin, its function, the nets at its inputs."""
+
+    net: Net
+    kind: str
+    pin: str
+    function: str
+    inputs: tuple[tuple[str, Net], ...]
+
+
 @dataclass(frozen=True)
 class Netlist:
     """A mapped block: `ports` and `names` give nets, lowest bit first; `inputs` are the names of input ports."""
@@ -52,7 +63,11 @@ class Netlist:
     @classmethod
     def read(cls, rtlil: str, top: str, library: Library) -> Netlist:
         """The netlist that `synthesis.mapping.mapped_netlist` gives as text."""
-        module = _json_of(rtlil)["modules"][top]
+        return cls.of(_json_of(rtlil)["modules"][top], library)
+
+    @classmethod
+    def of(cls, module: dict, library: Library) -> Netlist:
+        """The netlist of a module of Yosys's JSON."""
         cells = [
             Cell(name.removeprefix("\\"), found["type"], library.cells.get(found["type"]), _pins(found["connections"]))
             for name, found in module["cells"].items()
@@ -68,59 +83,88 @@ class Netlist:
         return tuple(cell for cell in self.cells if cell.group is not None and cell.group.first("ff"))
 
     @cached_property
-    def gates(self) -> tuple[Cell, ...]:
+    def gates(self) -> tuple[Gate, ...]:
         """What has no state, each after those that drive it. Raises `ValueError` at a loop."""
-        gates = [cell for cell in self.cells if cell.group is not None and not cell.group.first("ff")]
-        drivers = {net: cell for cell in gates for net in outputs_of(cell).values()}
-        ordered: dict[str, Cell] = {}
-        state: dict[str, int] = {}
-        for first in gates:
+        gates = [gate for cell in self.cells for gate in _gates(cell)]
+        drivers = {gate.net: place for place, gate in enumerate(gates)}
+        ordered: list[Gate] = []
+        state = [0] * len(gates)
+        for first in range(len(gates)):
             waiting = [first]
             while waiting:
-                cell = waiting[-1]
-                if state.get(cell.name) == 2:
+                place = waiting[-1]
+                if state[place] == 2:
                     waiting.pop()
                     continue
-                ahead = [drivers[net] for net in _input_nets(cell) if net in drivers]
-                ahead = [other for other in ahead if state.get(other.name) != 2]
+                ahead = [drivers[net] for _, net in gates[place].inputs if net in drivers]
+                ahead = [other for other in ahead if state[other] != 2]
                 if not ahead:
-                    state[cell.name] = 2
-                    ordered[cell.name] = waiting.pop()
-                elif state.get(cell.name) == 1:
-                    raise ValueError(f"a loop of gates through {cell.name}")
+                    state[place] = 2
+                    ordered.append(gates[waiting.pop()])
+                elif state[place] == 1:
+                    raise ValueError(f"a loop of gates through a {gates[place].kind}")
                 else:
-                    state[cell.name] = 1
+                    state[place] = 1
                     waiting.extend(ahead)
-        return tuple(ordered.values())
+        return tuple(ordered)
 
     def evaluate(self, sources: Mapping[Net, np.ndarray]) -> Waves:
         """Every net's value in each cycle, from those of input ports, flip-flops' outputs and black boxes."""
         length = len(next(iter(sources.values())))
         waves: Waves = {"0": np.zeros(length, bool), "1": np.ones(length, bool), "x": np.zeros(length, bool), **sources}
-        for cell in self.gates:
-            pins = {pin: waves[nets[0]] for pin, nets in cell.pins.items() if nets and nets[0] in waves}
-            for pin, net in outputs_of(cell).items():
-                assert cell.group is not None
-                value = eval(_code(cell.group, pin), {"__builtins__": {}}, pins)
-                waves[net] = value if isinstance(value, np.ndarray) else np.full(length, bool(value & 1))
+        names: dict = {"__builtins__": {}}
+        for gate in self.gates:
+            value = eval(_compiled(gate.function), names, {pin: waves[net] for pin, net in gate.inputs})
+            waves[gate.net] = value if isinstance(value, np.ndarray) else np.full(length, bool(value & 1))
         return waves
 
+    def inlined(self, kind: str, inner: Netlist, ports: Mapping[str, str]) -> Netlist:
+        """With the cells of `inner` in place of each black box `kind`; `ports` names the port of `inner` for each pin.
 
-def outputs_of(cell: Cell) -> dict[str, Net]:
-    """The nets at a library cell's outputs that are connected."""
-    assert cell.group is not None
-    outputs = (pin.names[0] for pin in cell.group.all("pin") if pin.attributes.get("direction") == "output")
-    return {pin: cell.pins[pin][0] for pin in outputs if cell.pins.get(pin)}
+        Raises `ValueError` where a net of `inner` stands at two ports.
+        """
+        boxes = [cell for cell in self.cells if cell.kind == kind and cell.group is None]
+        others = [cell for cell in self.cells if cell.kind != kind or cell.group is not None]
+        first = 1 + max((net for nets in self.names.values() for net in nets if isinstance(net, int)), default=0)
+        stride = 1 + max((net for nets in inner.names.values() for net in nets if isinstance(net, int)), default=0)
+        for number, box in enumerate(boxes):
+            outer = _joined(box, inner, ports)
+            base = first + number * stride
+            others += [_moved(cell, box.name, base, outer) for cell in inner.cells]
+        return replace(self, cells=tuple(others))
 
 
-def _input_nets(cell: Cell) -> list[Net]:
-    outputs = set(outputs_of(cell))
-    return [net for pin, nets in cell.pins.items() if pin not in outputs for net in nets]
+def _joined(box: Cell, inner: Netlist, ports: Mapping[str, str]) -> dict[Net, Net]:
+    """The nets of `inner` at its ports, and those at the pins of `box`."""
+    pairs = [pair for pin, port in ports.items() for pair in zip(inner.ports[port], box.pins[pin], strict=True)]
+    outer = dict(pairs)
+    if len(outer) != len(pairs):
+        raise ValueError(f"a net of {box.kind} stands at two of its ports")
+    return outer
 
 
-def _code(group: Group, pin: str) -> CodeType:
-    found = next(item for item in group.all("pin") if item.names[0] == pin)
-    return _compiled(found.attributes["function"])
+def _moved(cell: Cell, prefix: str, base: int, outer: Mapping[Net, Net]) -> Cell:
+    def move(net: Net) -> Net:
+        return outer[net] if net in outer else base + net if isinstance(net, int) else net
+
+    pins = {pin: tuple(map(move, nets)) for pin, nets in cell.pins.items()}
+    return replace(cell, name=f"{prefix}.{cell.name}", pins=pins)
+
+
+def _gates(cell: Cell) -> Iterator[Gate]:
+    if cell.group is None or cell.group.first("ff"):
+        return
+    for pin in cell.group.all("pin"):
+        nets = cell.pins.get(pin.names[0])
+        if nets and pin.attributes.get("direction") == "output":
+            function = pin.attributes["function"]
+            inputs = tuple((name, cell.net(name)) for name in _inputs(function))
+            yield Gate(nets[0], cell.kind, pin.names[0], function, inputs)
+
+
+@cache
+def _inputs(function: str) -> list[str]:
+    return pins_of(function)
 
 
 @cache

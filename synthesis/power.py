@@ -8,14 +8,14 @@ own tree is not in the netlist.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from synthesis.liberty import Group, Library
-from synthesis.netlist import Net, Netlist, Waves
+from synthesis.netlist import Cell, Net, Netlist, Waves
 
 SLEW_S = 1e-10
 """Seconds of a transition at an input, for the tables."""
@@ -35,6 +35,44 @@ class Energy:
         return self.switching + self.clock
 
 
+@dataclass(frozen=True)
+class Tariff:
+    """What a netlist's toggles cost: joules of one by net, apart those of flip-flops' clock pins; watts of leakage."""
+
+    toggle: Mapping[Net, float]
+    clock_toggle: Mapping[Net, float]
+    leakage_w: float
+
+    @classmethod
+    def of(cls, netlist: Netlist) -> Tariff:
+        """By the library's tables."""
+        loads = capacitances(netlist)
+        half = netlist.library.voltage**2 / 2
+        toggle = {net: load * half for net, load in loads.items()}
+        clock: dict[Net, float] = {}
+        for cell in netlist.cells:
+            for pin, price in _internals(netlist.library, cell, loads).items():
+                net = cell.net(pin)
+                toggle[net] = toggle.get(net, 0.0) + price
+            if pin := _clock_pin(netlist.library, cell.kind):
+                net = cell.net(pin)
+                clock[net] = clock.get(net, 0.0) + _clock_price(netlist.library, cell.kind, pin)
+        return cls(toggle, clock, sum(leakage(netlist.library, cell.kind) for cell in netlist.cells))
+
+    @property
+    def clock(self) -> float:
+        """Joules of the clock's pins in a cycle: two toggles of each."""
+        return 2 * sum(self.clock_toggle.values())
+
+    def energy(self, counts: Mapping[Net, float], cycles: int) -> Energy:
+        """The energy of `cycles` cycles in which each net toggles as often as `counts` says."""
+        return Energy(self.switching(counts), self.clock * cycles, self.leakage_w)
+
+    def switching(self, counts: Mapping[Net, float]) -> float:
+        """Joules of so many toggles by net."""
+        return sum(counts.get(net, 0) * price for net, price in self.toggle.items())
+
+
 def toggles(wave: np.ndarray) -> int:
     """How often a net changes from a cycle to the next."""
     return int(np.count_nonzero(wave[1:] != wave[:-1]))
@@ -42,24 +80,7 @@ def toggles(wave: np.ndarray) -> int:
 
 def energy(netlist: Netlist, counts: Mapping[Net, float], cycles: int) -> Energy:
     """The energy of `cycles` cycles in which each net toggles as often as `counts` says."""
-    loads = capacitances(netlist)
-    half = netlist.library.voltage**2 / 2
-    switching = sum(counts.get(net, 0) * load * half for net, load in loads.items())
-    clock = 0.0
-    for cell in netlist.cells:
-        if cell.group is None:
-            continue
-        clocks = _clock_pin(cell.group)
-        for pin, nets in cell.pins.items():
-            if not nets:
-                continue
-            price = internal(netlist.library, cell.kind, pin, loads.get(nets[0], 0.0))
-            if pin == clocks:
-                pin_load = _pin(cell.group, pin).number("capacitance") * netlist.library.capacitance_unit
-                clock += 2 * cycles * (price + pin_load * half)
-            else:
-                switching += counts.get(nets[0], 0) * price
-    return Energy(switching, clock, sum(leakage(netlist.library, cell.kind) for cell in netlist.cells))
+    return Tariff.of(netlist).energy(counts, cycles)
 
 
 def counted(waves: Waves) -> dict[Net, float]:
@@ -70,29 +91,17 @@ def counted(waves: Waves) -> dict[Net, float]:
 def capacitances(netlist: Netlist) -> dict[Net, float]:
     """Farads of the input pins on each net, clock pins apart."""
     loads: dict[Net, float] = {}
-    unit = netlist.library.capacitance_unit
     for cell in netlist.cells:
-        if cell.group is None:
-            continue
-        for pin in cell.group.all("pin"):
-            nets = cell.pins.get(pin.names[0])
-            if nets and pin.attributes.get("direction") == "input" and pin.names[0] != _clock_pin(cell.group):
-                loads[nets[0]] = loads.get(nets[0], 0.0) + pin.number("capacitance") * unit
+        for pin, farads in _input_pins(netlist.library, cell.kind).items():
+            if nets := cell.pins.get(pin):
+                loads[nets[0]] = loads.get(nets[0], 0.0) + farads
     return loads
-
-
-@lru_cache(maxsize=1 << 16)
-def _tables(library: Library, kind: str, pin: str) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
-    cell = library.cells[kind]
-    return tuple(_table(table, library) for group in _pin(cell, pin).all("internal_power") for table in group.groups)
 
 
 def internal(library: Library, kind: str, pin: str, load: float) -> float:
     """Joules that a toggle of a pin costs inside its cell."""
-    tables = _tables(library, kind, pin)
-    if not tables:
-        return 0.0
-    return float(np.mean([_at(table, load) for table in tables]))
+    curves = _curves(library, kind, pin)
+    return float(np.mean([np.interp(load, loads, joules) for loads, joules in curves])) if curves else 0.0
 
 
 @lru_cache(maxsize=1 << 12)
@@ -106,21 +115,8 @@ def leakage(library: Library, kind: str) -> float:
     return mean * library.leakage_unit
 
 
-def _pin(cell: Group, name: str) -> Group:
-    return next(pin for pin in _pins(cell) if name in pin.names)
-
-
-def _pins(cell: Group) -> Iterator[Group]:
-    return cell.all("pin")
-
-
-def _clock_pin(cell: Group) -> str | None:
-    flop = cell.first("ff")
-    return None if flop is None else flop.attributes["clocked_on"].strip("()!' ")
-
-
-def _table(group: Group, library: Library) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Slews, loads and joules of a table; an axis that it lacks has one place."""
+def table(group: Group, library: Library, unit: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Slews (s), loads (F) and values, times `unit`, of a table; an axis that it lacks has one place."""
     template = next((item for item in library.root.groups if item.names == group.names), None)
     values = np.array([[float(x) for x in row.split(",")] for row in group.lists["values"][0]])
     axes: dict[str, np.ndarray] = {}
@@ -134,11 +130,53 @@ def _table(group: Group, library: Library) -> tuple[np.ndarray, np.ndarray, np.n
     if order == ["load", "slew"]:
         values = values.T
     slews, loads = axes.get("slew", np.zeros(1)), axes.get("load", np.zeros(1))
-    joules = values.reshape(len(slews), len(loads)) * library.energy_unit
-    return slews * library.time_unit, loads * library.capacitance_unit, joules
+    return slews * library.time_unit, loads * library.capacitance_unit, values.reshape(len(slews), len(loads)) * unit
 
 
-def _at(table: tuple[np.ndarray, np.ndarray, np.ndarray], load: float) -> float:
-    slews, loads, joules = table
-    row = np.array([np.interp(SLEW_S, slews, joules[:, column]) for column in range(len(loads))])
-    return float(np.interp(load, loads, row))
+def at_slew(found: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Loads and values of a table at `SLEW_S`."""
+    slews, loads, values = found
+    return loads, np.array([np.interp(SLEW_S, slews, column) for column in values.T])
+
+
+def _internals(library: Library, cell: Cell, loads: Mapping[Net, float]) -> dict[str, float]:
+    """Joules that a toggle costs inside a cell, by pin, its clock apart."""
+    clock = _clock_pin(library, cell.kind)
+    return {
+        pin: internal(library, cell.kind, pin, loads.get(nets[0], 0.0))
+        for pin, nets in cell.pins.items()
+        if cell.group is not None and nets and pin != clock
+    }
+
+
+def _clock_price(library: Library, kind: str, pin: str) -> float:
+    """Joules of a toggle of a flip-flop's clock pin, at it and inside."""
+    load = _pin(library.cells[kind], pin).number("capacitance") * library.capacitance_unit
+    return internal(library, kind, pin, 0.0) + load * library.voltage**2 / 2
+
+
+@lru_cache(maxsize=1 << 12)
+def _input_pins(library: Library, kind: str) -> dict[str, float]:
+    """Farads of a cell's inputs, its clock apart."""
+    cell = library.cells.get(kind, Group("cell"))
+    return {
+        pin.names[0]: pin.number("capacitance") * library.capacitance_unit
+        for pin in cell.all("pin")
+        if pin.attributes.get("direction") == "input" and pin.names[0] != _clock_pin(library, kind)
+    }
+
+
+@lru_cache(maxsize=1 << 12)
+def _curves(library: Library, kind: str, pin: str) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    groups = _pin(library.cells[kind], pin).all("internal_power")
+    return tuple(at_slew(table(item, library, library.energy_unit)) for group in groups for item in group.groups)
+
+
+@lru_cache(maxsize=1 << 12)
+def _clock_pin(library: Library, kind: str) -> str | None:
+    flop = library.cells.get(kind, Group("cell")).first("ff")
+    return None if flop is None else flop.attributes["clocked_on"].strip("()!' ")
+
+
+def _pin(cell: Group, name: str) -> Group:
+    return next(pin for pin in cell.all("pin") if name in pin.names)

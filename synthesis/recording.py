@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 _NUMBERED = re.compile(r"\$\d+")
+
+
+class Signals(Protocol):
+    """What stands on signals over cycles, whoever says it: a recording, or statistics."""
+
+    @property
+    def cycles(self) -> int: ...
+    def scope(self, plain: str) -> str: ...
+    def __contains__(self, name: str) -> bool: ...
+    def bits(self, name: str) -> np.ndarray: ...
 
 
 class Recording:
@@ -20,7 +31,6 @@ class Recording:
 
     def __init__(self, path: Path, top: str, running: str):
         self._identifiers: dict[str, tuple[str, int]] = {}
-        self._scopes: dict[str, list[str]] = defaultdict(list)
         self._changes: dict[str, tuple[list[int], list[str]]] = defaultdict(lambda: ([], []))
         with path.open() as file:
             self._declare(file, f"TOP.{top}")
@@ -51,14 +61,14 @@ class Recording:
 
     def _declare(self, lines: Iterator[str], top: str) -> None:
         scopes: list[str] = []
+        paths: list[str] = []
         for line in lines:
             parts = line.split()
             if not parts:
                 continue
             if parts[0] == "$scope":
                 scopes.append(parts[2])
-                path = ".".join(scopes).removeprefix(top).removeprefix(".")
-                self._scopes[_NUMBERED.sub("", path)].append(path)
+                paths.append(".".join(scopes).removeprefix(top).removeprefix("."))
             elif parts[0] == "$upscope":
                 scopes.pop()
             elif parts[0] == "$var":
@@ -66,7 +76,8 @@ class Recording:
                 if path.startswith(f"{top}."):
                     self._identifiers[path.removeprefix(f"{top}.")] = parts[3], int(parts[2])
             elif parts[0] == "$enddefinitions":
-                return
+                break
+        self._scopes = numbered_scopes(paths)
 
     def _follow(self, lines: Iterator[str]) -> int:
         place = -1
@@ -85,3 +96,11 @@ class Recording:
         times, values = self._changes[identifier]
         times.append(place)
         values.append(value)
+
+
+def numbered_scopes(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Scopes by their names without the numbers that Amaranth tells them apart with."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in dict.fromkeys(paths):
+        found[_NUMBERED.sub("", path)].append(path)
+    return found

@@ -22,10 +22,11 @@ from arch.errors import InputError
 from arch.files import write_whole
 from rtl.verilog import NetlistError
 from synthesis.blocks import MULTIPLIER, Block, multiplier, processed
+from synthesis.glitches import Circuit
 from synthesis.liberty import Library
 from synthesis.mapping import Mapped, Recipe, map_block, mapped_netlist
-from synthesis.netlist import Net, Netlist
-from synthesis.power import Energy, counted, energy
+from synthesis.netlist import Net, Netlist, Waves
+from synthesis.power import Energy, Tariff, counted, energy
 
 MULTIPLIERS = (8, 10, 12, 14, 16)
 WIDTH = 32
@@ -93,31 +94,51 @@ class Unit:
         return self.energy.clock / (self.operations + 1) * 1e12
 
 
-def multiplier_unit(bits: int, library: Library, recipe: Recipe, zero: float = 0.0) -> Unit:
-    """A multiplier of signed words; a share `zero` of the second operands is 0."""
+@dataclass(frozen=True)
+class Driven:
+    """A unit's netlist, and what stands at its inputs and flip-flops in each cycle."""
+
+    mapped: Mapped
+    netlist: Netlist
+    sources: Waves
+
+    def unit(self) -> Unit:
+        """What it costs, without delays."""
+        counts = counted(self.netlist.evaluate(self.sources))
+        return Unit(self.mapped, energy(self.netlist, counts, CYCLES), CYCLES - 1)
+
+    def glitch_factor(self) -> float:
+        """Switching energy with the library's delays relative to that without."""
+        tariff = Tariff.of(self.netlist)
+        still = tariff.switching(counted(self.netlist.evaluate(self.sources)))
+        return tariff.switching(Circuit.of(self.netlist).counted(self.sources)) / still
+
+
+def multiplier_driven(bits: int, library: Library, recipe: Recipe, zero: float = 0.0) -> Driven:
+    """A multiplier of signed words under random operands; a share `zero` of the second ones is 0."""
     block = Block(MULTIPLIER, "multipliers", MULTIPLIER, multiplier(bits))
-    return _measured(block, library, recipe, lambda netlist, random: _operands(netlist, random, zero))
+    return _driven(block, library, recipe, lambda netlist, random: _operands(netlist, random, zero))
 
 
-def other_units(library: Library, recipe: Recipe) -> dict[str, Unit]:
-    """The adder, the register, always enabled, and the choice, of `WIDTH` bits."""
-    makers = {"adder": _Adder, "register": _Register, "choice": _Choice}
-    return {
-        name: _measured(
-            Block(name, name, name, processed(rtlil.convert(make(), name=name, emit_src=False), name)),
-            library,
-            recipe,
-            _written if name == "register" else lambda netlist, random: _operands(netlist, random, 0.0),
-        )
-        for name, make in makers.items()
-    }
+def multiplier_unit(bits: int, library: Library, recipe: Recipe, zero: float = 0.0) -> Unit:
+    """What `multiplier_driven` costs."""
+    return multiplier_driven(bits, library, recipe, zero).unit()
 
 
-def _measured(block: Block, library: Library, recipe: Recipe, drive: Callable) -> Unit:
+def other_driven(name: str, library: Library, recipe: Recipe) -> Driven:
+    """The `adder`, the `register`, always enabled, or the `choice`, of `WIDTH` bits, under random operands."""
+    text = processed(rtlil.convert(_MAKERS[name](), name=name, emit_src=False), name)
+    drive = _written if name == "register" else lambda netlist, random: _operands(netlist, random, 0.0)
+    return _driven(Block(name, name, name, text), library, recipe, drive)
+
+
+def _driven(block: Block, library: Library, recipe: Recipe, drive: Callable) -> Driven:
     mapped = map_block(block, library, recipe)
     netlist = Netlist.read(mapped_netlist(block, library, recipe), block.top, library)
-    sources = drive(netlist, np.random.default_rng(_SEED))
-    return Unit(mapped, energy(netlist, counted(netlist.evaluate(sources)), CYCLES), CYCLES - 1)
+    return Driven(mapped, netlist, drive(netlist, np.random.default_rng(_SEED)))
+
+
+_MAKERS: dict[str, Callable] = {"adder": _Adder, "register": _Register, "choice": _Choice}
 
 
 def _operands(netlist: Netlist, random: np.random.Generator, zero: float) -> dict[Net, np.ndarray]:
@@ -144,7 +165,7 @@ def _written(netlist: Netlist, random: np.random.Generator) -> dict[Net, np.ndar
 def table(library: Library, node_nm: float, source: str, recipe: Recipe) -> dict:
     """The logic table of a library."""
     multipliers = {bits: multiplier_unit(bits, library, recipe) for bits in MULTIPLIERS}
-    others = other_units(library, recipe)
+    others = {name: other_driven(name, library, recipe).unit() for name in _MAKERS}
     return {
         "name": library.name,
         "source": source,

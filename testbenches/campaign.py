@@ -32,6 +32,8 @@ Submit = Callable[[Iterable[Share]], Iterable[Tally]]
 """Runs shares; their tallies come as they end."""
 SHIPPED = {"tiny": 1.0, "paper": 0.3}
 """Shipped chips that are run, and how many programs each gets for one of a random chip: paper's memories load long."""
+_INSTRUMENTED = 3
+"""How many times as many programs run where lines and toggles are counted."""
 _CLOSING_ROUNDS = 24
 _CLOSING_CHIPS = 4
 _CLOSING_DRAWS = 40
@@ -54,6 +56,7 @@ class Plan:
         chips = [*(Chip.load(name) for name in SHIPPED), *random_chips(self.chips, self.seed)]
         code = _instrumented(chips, self.instrumented)
         weights = [*SHIPPED.values(), *[1.0] * self.chips]
+        weights = [weight * (_INSTRUMENTED if number in code else 1) for number, weight in enumerate(weights)]
         ends = [round(self.programs * part / sum(weights)) for part in accumulate(weights)]
         shares = [
             Share(number, chip, self.seed, end - first, number in code, folder=self.folder)

@@ -26,6 +26,7 @@ from testbenches.corners import CORNERS, corner_program
 from testbenches.coverage import SCENARIOS, Coverage
 from testbenches.generate import random_instruction, random_program
 from testbenches.lockstep import LockStep, Outcome, Scenario
+from testbenches.session import chip_verilog
 
 _CANDIDATES = 4
 """Draws of an instruction; the one that hits most new points is taken."""
@@ -94,7 +95,7 @@ def run_share(share: Share) -> Tally:
             path = Path(folder, "coverage.dat")
             lockstep.write_coverage(path)
             points = read_points(path)
-            tally.code = CodeCoverage.of(points, exclusions(share.chip, points.keys()))
+            tally.code = CodeCoverage.of(points, exclusions(share.chip, points.keys(), chip_verilog(share.chip)))
     tally.seconds = time.monotonic() - begun - tally.build_seconds
     return tally
 

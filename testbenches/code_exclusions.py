@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from arch import fields
 from arch.chip import Chip
@@ -16,6 +17,8 @@ COUNTED_BITS = 15
 """Bits of a counter that are asked for: no program of the campaign takes 2^15 cycles."""
 _NEST_BITS = 11
 """Bits of a nest's position: `testbenches.generate` draws none of 2^11 cycles."""
+_MEMORIES = r"feature|gradient|weight"
+_IDLE = "without an external memory the DMA moves nothing"
 _OUTSIDE = (Event.EXTERNAL_READS, Event.EXTERNAL_WRITES)
 _ABSENT = {
     "array": _OUTSIDE,
@@ -40,36 +43,54 @@ class Bits:
     bits: int
     reason: str
 
-    def leaves_out(self, point: CodePoint) -> bool:
-        """Whether the point is a bit beyond."""
-        if point.bit < self.bits:
-            return False
-        return bool(re.search(self.module, point.module) and re.search(self.name, point.name))
+    def matches(self, module: str, name: str) -> bool:
+        """Whether it is about a signal."""
+        return bool(re.search(self.module, module) and re.search(self.name, name))
+
+    def leaves_out(self, bit: int) -> bool:
+        """Whether a bit of such a signal is beyond."""
+        return bit >= self.bits
 
 
 @dataclass(frozen=True)
 class OneBit(Bits):
     """As `Bits`, but that one bit alone does not move."""
 
-    def leaves_out(self, point: CodePoint) -> bool:
-        return point.bit == self.bits and super().leaves_out(point)
+    def leaves_out(self, bit: int) -> bool:
+        return bit == self.bits
 
 
-def exclusions(chip: Chip, points: Collection[CodePoint]) -> Callable[[CodePoint], str | None]:
-    """For a point of the chip's coverage, why it is not asked for; None if it is."""
+def exclusions(chip: Chip, points: Collection[CodePoint], verilog: str) -> Callable[[CodePoint], str | None]:
+    """For a point of the chip's coverage, why it is not asked for; None if it is. `verilog` is the chip's text."""
     wholes = _wholes(points)
     rules = _rules(chip)
+    lines = verilog.splitlines()
+
+    @lru_cache(None)
+    def about(module: str, name: str) -> list[Bits]:
+        return [rule for rule in rules if rule.matches(module, name)]
 
     def reason(point: CodePoint) -> str | None:
         if point.kind != "toggle":
-            return None
-        if point.module == "tinycl" and not re.match(r"bus__|trace__|interrupt|clk|rst", point.name):
+            return _line_reason(chip, point, lines)
+        name, bit = point.name, point.bit
+        if point.module == "tinycl" and not re.match(r"bus__|trace__|interrupt|clk|rst", name):
             return "a wire of the top module joins its parts' ports and is counted as theirs"
-        if (point.instance, point.name) in wholes:
+        if (point.instance, name) in wholes:
             return "a record's or array's bits are counted under the names of its parts"
-        return next((rule.reason for rule in rules if rule.leaves_out(point)), None)
+        return next((rule.reason for rule in about(point.module, name) if rule.leaves_out(bit)), None)
 
     return reason
+
+
+def _line_reason(chip: Chip, point: CodePoint, lines: Sequence[str]) -> str | None:
+    """Why a line is not asked for; a branch's point is at its condition, right before what it does."""
+    if "if (1'h1)" in lines[point.line - 1] and point.what == "else":
+        return "the condition is constant"
+    here = " ".join(lines[point.line - 1 : point.line + 1])
+    if chip.external_memory is None and re.search(_MEMORIES, point.module) and re.search(r"\bdma_", here):
+        return _IDLE
+    return None
 
 
 def _wholes(points: Collection[CodePoint]) -> set[tuple[str, str]]:
@@ -146,8 +167,7 @@ def _counters(chip: Chip) -> list[Bits]:
     rules.append(Bits("counters_vector", r"^counts\[\d+\]$", loss.bit_length(), "a LOSS is short"))
     missing = dict(_ABSENT)
     if chip.external_memory is None:
-        idle = "without an external memory the DMA moves nothing"
-        rules.append(Bits("feature|gradient|weight", r"^dma_", 0, idle))
+        rules.append(Bits(_MEMORIES, r"^dma_", 0, _IDLE))
         missing["dma"] = tuple(event for event in Event if event != Event.INSTRUCTIONS)
     for name, event in ((name, event) for name, events in missing.items() for event in events):
         rules.append(Bits(f"counters_{name}", rf"^counts\[{event.value}\]$", 0, absent))

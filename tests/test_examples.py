@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for room in ("compiler", "explore", "tinycl")
+    for room in ("arch", "compiler", "explore", "sim", "tinycl")
     for path in sorted((ROOT / room).rglob("*.py"))
     if ">>>" in path.read_text()
 ]

@@ -54,6 +54,10 @@ def tensor(values) -> torch.Tensor:
     return torch.tensor(np.asarray(values, np.float64))
 
 
+GRIDS = st.none() | st.tuples(st.integers(1, 6), st.integers(3, 9))
+"""Rows and columns of bands; scattering needs as many columns as a kernel has."""
+
+
 @st.composite
 def convolutions(draw):
     kernel = (draw(st.integers(1, 5)), draw(st.integers(1, 4)))
@@ -84,6 +88,7 @@ def convolutions(draw):
         "chip": draw(st.sampled_from(CHIPS)),
         "rounding": draw(st.sampled_from(sorted(ROUNDINGS))),
         "wide": draw(st.booleans()),
+        "grid": draw(GRIDS),
     }
 
 
@@ -144,7 +149,8 @@ def test_convolution_and_its_gradients(case):
 
     op = operation_of(case, Operator.CONV, ("x",), "y", weight="w", bias="b", relu=True)
     tensors = roles | {"b": ((case["outputs"],), Role.BIAS), "y": (y_shape, Role.ACTIVATION)}
-    found, _ = Bench(chip, op, tensors, 0, rounding).run({"x": x, "w": w, "b": bias}, fractions, {"x": F, "y": F})
+    bench = Bench(chip, op, tensors, 0, rounding, case["grid"])
+    found, _ = bench.run({"x": x, "w": w, "b": bias}, fractions, {"x": F, "y": F})
     expected = rounded(ty.detach()[0] + tensor(bias)[:, None, None] * 4, chip, shift, rounding)
     assert np.array_equal(found, np.maximum(expected, 0))
     dy = integers(rng, y_shape, low, high)
@@ -152,7 +158,7 @@ def test_convolution_and_its_gradients(case):
     mask = integers(rng, x.shape, -1, 2)
     op = operation_of(case, Operator.CONV_INPUT_GRADIENT, ("dy",), "dx", weight="w", mask="m")
     maps = {"dy": (y_shape, Role.GRADIENT), "dx": (x.shape, Role.GRADIENT), "m": (x.shape, Role.ACTIVATION)}
-    bench = Bench(chip, op, maps | {"w": (shape, Role.WEIGHT)}, 0, rounding)
+    bench = Bench(chip, op, maps | {"w": (shape, Role.WEIGHT)}, 0, rounding, case["grid"])
     found, _ = bench.run({"dy": dy, "w": w, "m": mask}, fractions | {"m": 0}, {"dy": G, "dx": G, "m": F})
     assert np.array_equal(found, rounded(tx.grad[0], chip, shift, rounding) * (mask > 0))
 
@@ -161,6 +167,10 @@ def test_convolution_and_its_gradients(case):
     if grouped_alone(case):
         found, _ = bench.run({"x": x, "w": w, "dy": dy}, fractions, {"x": F, "dy": G})
         assert np.array_equal(found, rounded(w * 2.0**shift - np.asarray(tw.grad), chip, shift, rounding))
+        if case["grid"] and not case["wide"]:  # a sum over bands, rounded after each: exact without a shift
+            bench = Bench(chip, op, roles | {"dy": (y_shape, Role.GRADIENT)}, 0, rounding, case["grid"])
+            found, _ = bench.run({"x": x, "w": w, "dy": dy}, fractions | {"w": 4}, {"x": F, "dy": G})
+            assert np.array_equal(found, w - np.asarray(tw.grad))
     else:
         with pytest.raises(NetworkError, match="layer: training needs groups"):
             bench.run({}, fractions, {"x": F, "dy": G})
@@ -169,14 +179,17 @@ def test_convolution_and_its_gradients(case):
     tensors = {"dy": (y_shape, Role.GRADIENT), "b": ((case["outputs"],), Role.BIAS)}
     found, _ = Bench(chip, op, tensors, shift + 1, rounding).run({"b": bias, "dy": dy}, fractions, {"dy": G})
     assert np.array_equal(found, rounded(bias * 2.0**shift - dy.sum((1, 2)), chip, shift, rounding))
+    if case["grid"] and not case["wide"]:
+        found, _ = Bench(chip, op, tensors, 1, rounding, case["grid"]).run({"b": bias, "dy": dy}, fractions, {"dy": G})
+        assert np.array_equal(found, bias - dy.sum((1, 2)))
 
 
 PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.tuples(st.integers(1, 5), st.integers(1, 4)), PAIRS, PAIRS, st.integers(1, 20), st.data())
-def test_strides_and_dilations_that_differ(kernel, stride, dilation, channels, data):
+@given(st.tuples(st.integers(1, 5), st.integers(1, 4)), PAIRS, PAIRS, st.integers(1, 20), GRIDS, st.data())
+def test_strides_and_dilations_that_differ(kernel, stride, dilation, channels, grid, data):
     pads = tuple(data.draw(st.integers(0, k - 1)) for k in kernel)
     size = tuple(data.draw(st.integers((k - 1) * d + 1, 14)) for k, d in zip(kernel, dilation, strict=True))
     depthwise, outputs = data.draw(st.booleans()), data.draw(st.integers(1, 12))
@@ -188,19 +201,19 @@ def test_strides_and_dilations_that_differ(kernel, stride, dilation, channels, d
     op = Operation(Operator.CONV, "layer", "forward", ("x",), "y", weight="w", **attributes)
     roles = {"x": (x.shape, Role.ACTIVATION), "w": (w.shape, Role.WEIGHT), "y": (expected.shape, Role.ACTIVATION)}
     fractions = {"x": 2, "w": 3, "y": 5 - SHIFT}
-    found, _ = Bench(chip, op, roles).run({"x": x, "w": w}, fractions, {"x": F, "y": F})
+    found, _ = Bench(chip, op, roles, grid=grid).run({"x": x, "w": w}, fractions, {"x": F, "y": F})
     assert np.array_equal(found, rounded(expected, chip))
     pads = tuple(min(pad, k // 2) for pad, k in zip(pads, kernel, strict=True))
     expected = functional.max_pool2d(tensor(x[None]), kernel, stride, pads)[0]
     op = Operation(Operator.MAX_POOL, "pool", "forward", ("x",), "y", kernel=kernel, stride=stride, pads=pads)
     roles = {"x": (x.shape, Role.ACTIVATION), "y": (expected.shape, Role.ACTIVATION)}
-    found, _ = Bench(chip, op, roles).run({"x": x}, {"x": 2, "y": 2}, {"x": F, "y": F})
+    found, _ = Bench(chip, op, roles, grid=grid).run({"x": x}, {"x": 2, "y": 2}, {"x": F, "y": F})
     assert np.array_equal(found, expected)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.tuples(st.integers(1, 5), st.integers(1, 5)), PAIRS, st.integers(1, 20), st.data())
-def test_averages_of_what_is_in_the_map(kernel, stride, channels, data):
+@given(st.tuples(st.integers(1, 5), st.integers(1, 5)), PAIRS, st.integers(1, 20), GRIDS, st.data())
+def test_averages_of_what_is_in_the_map(kernel, stride, channels, grid, data):
     pads = tuple(data.draw(st.integers(0, k // 2)) for k in kernel)
     size = tuple(data.draw(st.integers(k, 14)) for k in kernel)
     chip, rng = CHIPS[0], np.random.default_rng(channels)
@@ -215,7 +228,8 @@ def test_averages_of_what_is_in_the_map(kernel, stride, channels, data):
     op = replace(op, factors=("f",))
     roles = {"x": (x.shape, Role.ACTIVATION), "y": (average.shape, Role.ACTIVATION)}
     roles |= {"f": (counts.shape, Role.CONSTANT)}
-    found, _ = Bench(chip, op, roles).run({"x": x}, {"x": 0, "y": 4, "f": 14}, {"x": F, "y": F}, {"f": shares})
+    bench = Bench(chip, op, roles, grid=grid)
+    found, _ = bench.run({"x": x}, {"x": 0, "y": 4, "f": 14}, {"x": F, "y": F}, {"f": shares})
     assert np.array_equal(found, rounded(exact * 2**14, chip, 10))
 
 
@@ -229,13 +243,14 @@ def pools(draw):
         "size": (draw(st.integers(3, 12)), draw(st.integers(3, 12))),
         "channels": draw(st.integers(1, 20)),
         "seed": draw(st.integers(0, 1 << 30)),
+        "grid": draw(GRIDS),
     }
 
 
 @settings(max_examples=60, deadline=None)
 @given(pools())
 def test_maximum_pooling_its_index_and_gradient(case):
-    chip, rng = CHIPS[0], np.random.default_rng(case["seed"])
+    chip, rng, grid = CHIPS[0], np.random.default_rng(case["seed"]), case["grid"]
     x = integers(rng, (case["channels"], *case["size"]), -3, 4)
     tx = tensor(x[None]).requires_grad_()
     ty, places = functional.max_pool2d(tx, case["kernel"], case["stride"], case["pads"], return_indices=True)
@@ -244,17 +259,17 @@ def test_maximum_pooling_its_index_and_gradient(case):
     maps = {"x": (x.shape, Role.ACTIVATION), "y": (shape, Role.ACTIVATION)}
     fractions = {"x": 2, "y": 2, "i": 0, "dy": 4, "dx": 4}
     op = Operation(Operator.MAX_POOL, "pool", "forward", ("x",), "y", **attributes)
-    found, _ = Bench(chip, op, maps).run({"x": x}, fractions, {"x": F, "y": F})
+    found, _ = Bench(chip, op, maps, grid=grid).run({"x": x}, fractions, {"x": F, "y": F})
     assert np.array_equal(found, ty.detach()[0])
     op = Operation(Operator.MAX_POOL_INDEX, "pool", "forward", ("x",), "i", **attributes)
     maps = {"x": (x.shape, Role.ACTIVATION), "i": (shape, Role.INDEX)}
-    index, _ = Bench(chip, op, maps).run({"x": x}, fractions, {"x": F, "i": F})
+    index, _ = Bench(chip, op, maps, grid=grid).run({"x": x}, fractions, {"x": F, "i": F})
     assert np.array_equal(index, _index_in_window(places[0].numpy(), case, shape))
     dy = integers(rng, shape)
     ty.backward(tensor(dy[None]))
     op = Operation(Operator.MAX_POOL_GRADIENT, "pool", "input_gradient", ("dy", "i"), "dx", **attributes)
     maps = {"dy": (shape, Role.GRADIENT), "i": (shape, Role.INDEX), "dx": (x.shape, Role.GRADIENT)}
-    found, _ = Bench(chip, op, maps).run({"dy": dy, "i": index}, fractions, {"dy": G, "dx": G, "i": F})
+    found, _ = Bench(chip, op, maps, grid=grid).run({"dy": dy, "i": index}, fractions, {"dy": G, "dx": G, "i": F})
     assert np.array_equal(found, tx.grad[0])
 
 
@@ -267,8 +282,10 @@ def _index_in_window(places: np.ndarray, case, shape) -> np.ndarray:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 3), st.integers(1, 20), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 1 << 30))
-def test_sums_of_maps(count, channels, vectors, per_channel, biased, seed):
+@given(
+    st.integers(1, 3), st.integers(1, 20), st.booleans(), st.booleans(), st.booleans(), GRIDS, st.integers(0, 1 << 30)
+)
+def test_sums_of_maps(count, channels, vectors, per_channel, biased, grid, seed):
     chip, rng = CHIPS[0], np.random.default_rng(seed)
     shape = (channels,) if vectors else (channels, *rng.integers(1, 9, 2))
     values = {f"x{i}": integers(rng, shape) for i in range(count)}
@@ -289,13 +306,13 @@ def test_sums_of_maps(count, channels, vectors, per_channel, biased, seed):
         Operator.COMBINE, "add", "forward", tuple(f"x{i}" for i in range(count)), "y", factors=tuple(factors),
         bias="b" if biased else "",
     )  # fmt: skip
-    found, _ = Bench(chip, op, tensors).run(values, fractions, spaces, factors)
+    found, _ = Bench(chip, op, tensors, grid=grid).run(values, fractions, spaces, factors)
     assert np.array_equal(found, rounded(exact, chip))
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 20), st.integers(-3, 3), st.integers(-3, 3), st.integers(1, 9), st.integers(0, 1 << 30))
-def test_padding_and_cropping(channels, top, left, extent, seed):
+@given(st.integers(1, 20), st.integers(-3, 3), st.integers(-3, 3), st.integers(1, 9), GRIDS, st.integers(0, 1 << 30))
+def test_padding_and_cropping(channels, top, left, extent, grid, seed):
     chip, rng = CHIPS[0], np.random.default_rng(seed)
     x = integers(rng, (channels, 5, 6))
     framed = np.zeros((channels, 40, 40), int)
@@ -303,7 +320,8 @@ def test_padding_and_cropping(channels, top, left, extent, seed):
     expected = framed[:, 10 + top : 10 + top + extent, 10 + left : 10 + left + extent + 1]
     op = Operation(Operator.COMBINE, "pad", "forward", ("x",), "y", factors=("f",), crop=(top, left))
     tensors = {"x": (x.shape, Role.ACTIVATION), "y": (expected.shape, Role.ACTIVATION), "f": ((1,), Role.CONSTANT)}
-    found, _ = Bench(chip, op, tensors).run({"x": x}, {"x": 1, "y": 1, "f": 0}, {"x": F, "y": G}, {"f": np.ones(1)})
+    bench = Bench(chip, op, tensors, grid=grid)
+    found, _ = bench.run({"x": x}, {"x": 1, "y": 1, "f": 0}, {"x": F, "y": G}, {"f": np.ones(1)})
     assert np.array_equal(found, expected)
 
 
@@ -323,7 +341,7 @@ def test_kernels_wider_than_the_taps(case, width, height):
     op = operation_of(case, Operator.CONV, ("x",), "y", weight="w")
     tensors = {"x": (x.shape, Role.ACTIVATION), "w": (shape, Role.WEIGHT), "y": (tuple(ty.shape[1:]), Role.ACTIVATION)}
     fractions = {"x": 2, "w": 3, "y": 5 - SHIFT}
-    found, _ = Bench(SMALL, op, tensors).run({"x": x, "w": w}, fractions, {"x": F, "y": G})
+    found, _ = Bench(SMALL, op, tensors, grid=case["grid"]).run({"x": x, "w": w}, fractions, {"x": F, "y": G})
     assert np.array_equal(found, rounded(ty[0], SMALL))
     gradient = operation_of(case, Operator.CONV_INPUT_GRADIENT, ("y",), "x", weight="w")
     with pytest.raises(NetworkError, match="training needs kernels of at most 4 columns"):
@@ -337,9 +355,10 @@ def test_kernels_wider_than_the_taps(case, width, height):
     st.booleans(),
     st.sampled_from(sorted(ROUNDINGS)),
     st.sampled_from(CHIPS),
+    GRIDS,
     st.integers(0, 1 << 30),
 )
-def test_products_of_maps(channels, biased, relu, rounding, chip, seed):
+def test_products_of_maps(channels, biased, relu, rounding, chip, grid, seed):
     rng = np.random.default_rng(seed)
     shape = (min(channels, 6 if chip is SMALL else 20), *rng.integers(1, 6 if chip is SMALL else 9, 2))
     most = chip.largest + 1
@@ -353,14 +372,14 @@ def test_products_of_maps(channels, biased, relu, rounding, chip, seed):
         exact = exact + tensor(values["b"]).reshape(-1, 1, 1) * 2**4
     spaces = {"x": F, "u": G, "y": F if rng.integers(2) else G}
     op = Operation(Operator.PRODUCT, "p", "forward", ("x", "u"), "y", bias="b" if biased else "", relu=relu)
-    found, _ = Bench(chip, op, tensors, rounding=rounding).run(values, fractions, spaces)
+    found, _ = Bench(chip, op, tensors, rounding=rounding, grid=grid).run(values, fractions, spaces)
     exact = torch.relu(exact) if relu else exact
     assert np.array_equal(found, rounded(exact, chip, WIDE_SHIFT, rounding))
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 33), st.booleans(), st.integers(0, 1 << 30))
-def test_sums_over_neighbouring_channels(channels, size, biased, seed):
+@given(st.integers(1, 40), st.integers(1, 33), st.booleans(), GRIDS, st.integers(0, 1 << 30))
+def test_sums_over_neighbouring_channels(channels, size, biased, grid, seed):
     chip, rng = CHIPS[0], np.random.default_rng(seed)
     x = integers(rng, (channels, *rng.integers(1, 8, 2)), -3000, 3000)
     values, factor = {"x": x}, 5
@@ -381,13 +400,14 @@ def test_sums_over_neighbouring_channels(channels, size, biased, seed):
         normalisation=normalisation,
     )  # fmt: skip
     spaces = {"x": F if rng.integers(2) else G, "y": F if rng.integers(2) else G}
-    found, _ = Bench(chip, op, tensors).run(values, fractions, spaces, {"f": np.array([factor / 8])})
+    bench = Bench(chip, op, tensors, grid=grid)
+    found, _ = bench.run(values, fractions, spaces, {"f": np.array([factor / 8])})
     assert np.array_equal(found, rounded(exact, chip))
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.integers(1, 20), min_size=1, max_size=3), st.integers(0, 1 << 30))
-def test_channels_go_where_routes_say(channels, seed):
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=3), GRIDS, st.integers(0, 1 << 30))
+def test_channels_go_where_routes_say(channels, grid, seed):
     chip, rng = CHIPS[0], np.random.default_rng(seed)
     names = [f"x{i}" for i in range(len(channels))]
     values = {name: integers(rng, (c, 3, 5)) for name, c in zip(names, channels, strict=True)}
@@ -405,7 +425,7 @@ def test_channels_go_where_routes_say(channels, seed):
         Operator.CHANNEL_MAP, "concat", "forward", tuple(names), "y", factors=tuple(factors), routes=tuple(routes)
     )
     spaces = dict.fromkeys([*names, "y"], F)
-    found, _ = Bench(chip, op, tensors).run(values, dict.fromkeys(tensors, 0), spaces, factors)
+    found, _ = Bench(chip, op, tensors, grid=grid).run(values, dict.fromkeys(tensors, 0), spaces, factors)
     assert np.array_equal(found, expected)
 
 
@@ -534,8 +554,8 @@ def _updated(chip, op, conv, tensors, values, fractions, factors):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(3, 8), st.integers(3, 8), st.integers(0, 2), st.integers(0, 2), st.integers(0, 1 << 30))
-def test_zeros_left_out_change_nothing(channels, outputs, top, left, seed):
+@given(st.integers(3, 8), st.integers(3, 8), st.integers(0, 2), st.integers(0, 2), GRIDS, st.integers(0, 1 << 30))
+def test_zeros_left_out_change_nothing(channels, outputs, top, left, grid, seed):
     chip, rng = CHIPS[0], np.random.default_rng(seed)
     size = (int(rng.integers(3, 9)), int(rng.integers(3, 40)))
     case = {"kernel": (3, 3), "stride": 1, "dilation": 1, "pads": (top, left), "groups": 1}
@@ -548,7 +568,7 @@ def test_zeros_left_out_change_nothing(channels, outputs, top, left, seed):
     densities = {"x": 0.01, "y": 0.5}
     conv = operation_of(case, Operator.CONV, ("x",), "y", weight="w")
     maps = {"x": (x.shape, Role.ACTIVATION), "y": (shape, Role.ACTIVATION), "w": (w.shape, Role.WEIGHT)}
-    bench = Bench(chip, conv, maps)
+    bench = Bench(chip, conv, maps, grid=grid)
     found, instructions = bench.run({"x": x, "w": w}, fractions, {"x": F, "y": F}, densities=densities)
     assert np.array_equal(found, rounded(ty.detach()[0], chip))
     assert all(item.skip for item in instructions)
@@ -557,7 +577,7 @@ def test_zeros_left_out_change_nothing(channels, outputs, top, left, seed):
     mask = integers(rng, x.shape, -1, 2)
     op = operation_of(case, Operator.CONV_INPUT_GRADIENT, ("dy",), "dx", weight="w", mask="m")
     maps |= {"dy": (shape, Role.GRADIENT), "dx": (x.shape, Role.GRADIENT), "m": (x.shape, Role.ACTIVATION)}
-    bench = Bench(chip, op, maps)
+    bench = Bench(chip, op, maps, grid=grid)
     bench.graph.entries["infer"] = [conv, op]
     spaces = {"dy": G, "dx": G, "m": F, "x": F, "y": F}
     found, instructions = bench.run({"dy": dy, "w": w, "m": mask}, fractions, spaces, densities=densities)

@@ -130,21 +130,19 @@ class _Probe:
         assert isinstance(view, MapView)
         shape = tensor.shape if len(tensor.shape) == 3 else (tensor.shape[0], 1, 1)
         whole = words.setdefault(name, np.zeros(tensor.shape, np.int16)).reshape(shape)
-        for top, channel, piece in _pieces(view, self.machine.image, self.chip.lanes):
-            part = whole[channel : channel + len(piece), top : top + piece.shape[1]]
+        rows = slice(view.first, view.first + view.height)
+        columns = slice(view.first_column, view.first_column + view.width)
+        for channel, piece in _pieces(view, self.machine.image, self.chip.lanes):
+            part = whole[channel : channel + len(piece), rows, columns]
             part[:] = piece[: len(part)]
 
 
-def _pieces(view: MapView, image: Image, lanes: int) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Of each plane of a view, its first row, its first channel and its words [lanes, height, width]."""
+def _pieces(view: MapView, image: Image, lanes: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Of each plane of a view, its first channel and its words [lanes, height, width]."""
     memory = image.feature if view.space == Space.FEATURE else image.gradient
     rows = np.arange(view.height)[:, None] * view.pitch + np.arange(view.width)
     for plane in range(-(-view.channels // lanes)):
-        yield (
-            view.first,
-            (view.first_plane + plane) * lanes,
-            memory[view.base + plane * view.plane + rows].transpose(2, 0, 1),
-        )
+        yield (view.first_plane + plane) * lanes, memory[view.base + plane * view.plane + rows].transpose(2, 0, 1)
 
 
 def _in_steps(build: Build, entry: str) -> Program:

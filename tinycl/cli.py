@@ -17,6 +17,7 @@ from tinycl.models import LOSS_OPTIONS
 from tinycl.show import err, facts, out, progress, report_table, tables, traffic_table
 
 _CHIP_HELP = f"A shipped chip ({', '.join(shipped())}) or a YAML file."
+_SET_HELP = "Change a field of the chip, such as program_memory.instructions=65536; may be repeated."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -90,6 +91,7 @@ def _show_demo(result: dict) -> None:
 @main.command("compile")
 @click.argument("model")
 @click.option("--chip", default="paper", show_default=True, help=_CHIP_HELP)
+@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help=_SET_HELP)
 @click.option("--train", is_flag=True, help="A training step too; adds the loss that the network lacks.")
 @click.option("--loss", type=click.Choice(list(LOSS_OPTIONS)), help="The loss to add.  [default: cross-entropy]")
 @click.option("--learning-rate", default=2.0**-6, show_default=True, help="A power of two from 2**-24 to 1.")
@@ -113,6 +115,7 @@ def _show_demo(result: dict) -> None:
 def compile_command(
     model: str,
     chip: str,
+    settings: tuple[str, ...],
     loss: str | None,
     parameters: Path | None,
     calibration: Path | None,
@@ -138,12 +141,14 @@ def compile_command(
       - softmax_cross_entropy
     """
     from compiler import Options
+    from explore.chips import changed
     from tinycl.compilation import Request, compile_model
 
     options["batch_norm"] = options["batch_norm"] or ""
     if loss and not options["train"]:
         raise InputError("--loss must come with --train")
-    request = Request(model, chip, Options(**options), loss, parameters, calibration, mapping, check)
+    target = changed(Chip.load(chip), settings)
+    request = Request(model, target, Options(**options), loss, parameters, calibration, mapping, check)
     compiled = compile_model(request)
     assert compiled.build.program and compiled.build.reports
     if output:
@@ -325,13 +330,15 @@ def verify(chip: str, seed: int, programs: int, length: int, replay: Path | None
 
 @main.command()
 @click.option("--chip", default="paper", show_default=True, help=_CHIP_HELP)
+@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help=_SET_HELP)
 @click.option("-o", "--output", default="tinycl.v", show_default=True, type=click.Path(path_type=Path))
 @one_line
-def rtl(chip: str, output: Path) -> None:
+def rtl(chip: str, settings: tuple[str, ...], output: Path) -> None:
     """Write a chip's synthesizable Verilog, one file with no other needs; the top module is `tinycl`."""
+    from explore.chips import changed
     from rtl.chip import TinyCL
     from rtl.verilog import to_verilog
 
-    text = to_verilog(TinyCL(Chip.load(chip)), name="tinycl")
+    text = to_verilog(TinyCL(changed(Chip.load(chip), settings)), name="tinycl")
     write_whole(output, text.encode())
     out.print(f"wrote {output}: {len(text.splitlines()):,} lines")

@@ -27,7 +27,7 @@ class Request:
     """What the command line asks for."""
 
     model: str
-    chip: str
+    chip: Chip
     options: Options
     loss: str | None = None
     parameters: Path | None = None
@@ -39,13 +39,12 @@ class Request:
 def compile_model(request: Request) -> Compiled:
     """Load, calibrate, compile and, if asked for, check. Raises `InputError` in one line."""
     options = request.options
-    chip = Chip.load(request.chip)
     if request.mapping:
         options = replace(options, mapping=load_mapping(request.mapping))
     model = load_model(request.model, request.parameters, options.seed)
     if options.train:
         add_loss(model.network, request.loss)
-    return build_model(model, chip, options, request.calibration, request.check)
+    return build_model(model, request.chip, options, request.calibration, request.check)
 
 
 def build_model(model: Model, chip: Chip, options: Options, calibration: Samplings, checked: int = 0) -> Compiled:

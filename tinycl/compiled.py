@@ -28,6 +28,14 @@ class Compiled:
     """A network compiled for a chip; `notes` say what a user should know about it, a line each.
 
     `.build` is all that the compiler's passes made.
+
+    >>> import tinycl
+    >>> small = tinycl.Network("small", (1, 6, 6)).conv(4).relu().dense(3)
+    >>> compiled = tinycl.compile(small, train=True)
+    >>> compiled.entry, compiled.report is compiled.reports["train"]
+    ('train', True)
+    >>> compiled.program.chip is compiled.chip
+    True
     """
 
     build: Build
@@ -71,11 +79,22 @@ class Compiled:
         return report_frame(self._report(entry))
 
     def traffic(self, entry: str = "") -> DataFrame:
-        """Words read and written by layer and phase, a column for each memory and direction."""
+        """Words read and written by layer and phase, a column for each memory and direction.
+
+        >>> import tinycl
+        >>> compiled = tinycl.compile("digits")
+        >>> int(compiled.traffic()["weight_read_words"].sum()) == compiled.report.traffic["weight"].reads
+        True
+        """
         return traffic_frame(self._report(entry))
 
     def tensors(self) -> DataFrame:
-        """A row for each tensor: shape, bytes, where it lies, and its number format."""
+        """A row for each tensor: shape, bytes, where it lies, and its number format.
+
+        >>> import tinycl
+        >>> tinycl.compile("digits").tensors()[["name", "shape"]].values.tolist()[0]
+        ['input', [1, 8, 8]]
+        """
         return tensor_frame(self.report)
 
     def _report(self, entry: str) -> Report:

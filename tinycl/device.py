@@ -56,17 +56,43 @@ class Device:
         return self._run(TRAIN, np.asarray(x, np.float64), np.asarray(y))
 
     def infer(self, x: np.ndarray) -> np.ndarray:
-        """The logits, float [outputs], of a sample `x` (float of the input's shape), or [n, outputs] of [n, *shape]."""
+        """The logits, float [outputs], of a sample `x` (float of the input's shape), or [n, outputs] of [n, *shape].
+
+        >>> import numpy as np
+        >>> import tinycl
+        >>> small = tinycl.Network("small", (1, 6, 6)).conv(4).relu().dense(3)
+        >>> device = tinycl.Device(tinycl.compile(small, train=True))
+        >>> device.infer(np.ones((5, 1, 6, 6))).shape
+        (5, 3)
+        """
         self._entry(INFER)
         return self._run(INFER, np.asarray(x, np.float64), None)
 
     def weights(self, name: str) -> np.ndarray:
-        """A parameter's values as they stand on the chip, float of its own shape; `parameters` lists the names."""
+        """A parameter's values as they stand on the chip, float of its own shape; `parameters` lists the names.
+
+        >>> import numpy as np
+        >>> import tinycl
+        >>> small = tinycl.Network("small", (1, 6, 6)).conv(4).relu().dense(3)
+        >>> device = tinycl.Device(tinycl.compile(small, train=True))
+        >>> before = device.weights("dense1.weight")
+        >>> _ = device.step(np.ones((1, 6, 6)), 2)
+        >>> bool((device.weights("dense1.weight") == before).all())
+        False
+        """
         return self._parameter(self._machine.image, name)
 
     @property
     def parameters(self) -> list[str]:
-        """The names of all weights and biases."""
+        """The names of all weights and biases.
+
+        >>> import numpy as np
+        >>> import tinycl
+        >>> small = tinycl.Network("small", (1, 6, 6)).conv(4).relu().dense(3)
+        >>> device = tinycl.Device(tinycl.compile(small, train=True))
+        >>> device.parameters
+        ['conv1.weight', 'dense1.weight']
+        """
         return list(self.compiled.program.parameters)
 
     def gradients(self, name: str) -> np.ndarray:
@@ -74,6 +100,14 @@ class Device:
 
         The chip rounds a gradient once, when it adds it to the weight; this is what came of it, momentum and weight
         decay included. After `step` with n samples it is the sum of n gradients. Raises `InputError` before any step.
+
+        >>> import numpy as np
+        >>> import tinycl
+        >>> small = tinycl.Network("small", (1, 6, 6)).conv(4).relu().dense(3)
+        >>> device = tinycl.Device(tinycl.compile(small, train=True))
+        >>> _ = device.step(np.ones((1, 6, 6)), 2)
+        >>> device.gradients("conv1.weight").shape
+        (4, 1, 3, 3)
         """
         if self._before is None:
             raise InputError("gradients are there after a step")
@@ -81,7 +115,16 @@ class Device:
         return change / self.compiled.build.options.learning_rate
 
     def counters(self) -> DataFrame:
-        """All events so far: a row for each event, a column for each engine."""
+        """All events so far: a row for each event, a column for each engine.
+
+        >>> import numpy as np
+        >>> import tinycl
+        >>> small = tinycl.Network("small", (1, 6, 6)).conv(4).relu().dense(3)
+        >>> device = tinycl.Device(tinycl.compile(small, train=True))
+        >>> _ = device.step(np.ones((1, 6, 6)), 2)
+        >>> bool(device.counters().loc["busy"].max() < device.cycles)
+        True
+        """
         return counter_frame(self._events)
 
     def _entry(self, entry: str) -> None:

@@ -22,6 +22,13 @@ class Estimated:
     """Energy of one pass and the chip's area in a technology, each with its range.
 
     `energy.total` (J), `area.total` (mm2) and `power_w` are central values with `low` and `high`.
+
+    >>> import tinycl
+    >>> found = tinycl.estimate(tinycl.timing("digits"))
+    >>> bool(abs(found.table()["central_J"].sum() / found.energy.total.central - 1) < 1e-9)
+    True
+    >>> 0.0 < found.power_w < 1.0
+    True
     """
 
     energy: Energy

@@ -31,7 +31,12 @@ LOSS_OPTIONS = {"cross-entropy": "SoftmaxCrossEntropyLoss", "mse": "MeanSquaredE
 
 @dataclass(frozen=True)
 class Model:
-    """A network, its parameters, and what a user should know about them, a line each."""
+    """A network, its parameters, and what a user should know about them, a line each.
+
+    >>> small = Network("small", (1, 6, 6)).conv(4)
+    >>> Model(small, small.initial(seed=0)).network.shape
+    (4, 6, 6)
+    """
 
     network: Network
     parameters: dict[str, np.ndarray]

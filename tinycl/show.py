@@ -22,7 +22,7 @@ LONGEST = 24
 """Characters of a layer's name that a table shows."""
 _PASSES = {
     "forward": ("forward",),
-    "inputs": ("input_gradient", "gradient_sum", "loss"),
+    "inputs": ("input_gradient", "gradient_sum", "loss", "recompute"),
     "weights": ("weight_gradient", "bias_gradient", "update"),
 }
 """Columns of a table of layers, and the phases whose cycles each sums."""

@@ -25,6 +25,11 @@ class Simulated:
     `cycles` are the last pass's (all take as many, if the program does not skip zeros); `counters` is a table with a
     row for each event and a column for each engine, over all passes; `outputs` are the last pass's results as real
     numbers, maps [height, width, channels].
+
+    >>> import tinycl
+    >>> run = tinycl.simulate(tinycl.compile("digits"), steps=2)
+    >>> run.steps, int(run.counters.loc["busy", "array"]) < 2 * run.cycles, run.outputs["logits"].shape
+    (2, True, (10,))
     """
 
     network: str

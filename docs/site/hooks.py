@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent.parent
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+# mkdocs imports a hook with the hook's own folder on the path; tinycl itself is installed
+import commands
+import gallery
+import instruction_set
+import python_names
+from mkdocs.structure.files import File, Files
 
-import commands  # noqa: E402
-import gallery  # noqa: E402
-import instruction_set  # noqa: E402
-import python_names  # noqa: E402
-from mkdocs.structure.files import File, Files  # noqa: E402
+ROOT = Path(__file__).parent.parent.parent
 
 
 def on_files(files: Files, config: Any) -> Files:

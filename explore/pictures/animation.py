@@ -20,7 +20,15 @@ _MILLISECONDS = 180
 
 
 class Animated:
-    """An animation that a notebook plays when it is a cell's last value, and that is written as a GIF."""
+    """An animation that a notebook plays when it is a cell's last value, and that is written as a GIF.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "a.gif")
+    ...     window_animation(3, 3).write(path)
+    ...     path.read_bytes()[:3]
+    b'GIF'
+    """
 
     def __init__(self, animation: FuncAnimation):
         self._animation = animation

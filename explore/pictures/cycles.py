@@ -61,6 +61,7 @@ def _stacked(
             left = [a + b for a, b in zip(left, widths, strict=True)]
     axes.set_yticks(range(len(bars)), [shortened(name) for name in bars])
     axes.set_ylim(len(bars) - 0.4, -0.6)
+    axes.set_xlim(0, 1.04 * max(left))
     thousands(axes.xaxis)
     axes.set_xlabel(f"cycles of one {report.entry} pass")
     share = f"; the multipliers are at work {report.utilisation:.1%} of the time" if report.macs else ""

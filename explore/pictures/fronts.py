@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from arch.errors import InputError
 from explore.pareto import pareto
 from explore.pictures.style import BLUE, GREY, RED, Picture, plain, thousands
 
-_MOST_NAMES = 14
-"""Points of a front whose names are listed."""
-_LONGEST = 36
-"""Characters of such a name."""
+_MOST_LINES = 16
+"""Of the names of a front's points; further points have no number."""
+_LONGEST = 34
+"""Characters of such a line."""
 _APART = 16
 """Pixels between two numbered points."""
 _COMMAS = 10_000
@@ -59,6 +62,8 @@ def pareto_front(
         values = points[name].to_numpy(float)
         if 0 < _MANY_TIMES * values.min() < values.max():
             scale("log")
+    if axes.get_xscale() == "linear":
+        axes.xaxis.set_major_locator(MaxNLocator(6))
     for axis, scale in ((axes.xaxis, axes.get_xscale()), (axes.yaxis, axes.get_yscale())):
         if scale == "linear" and max(axis.get_view_interval()) >= _COMMAS:
             thousands(axis)
@@ -87,12 +92,12 @@ def _name(axes: Axes, front: pd.DataFrame, x: str, y: str, label: str) -> None:
     """Number the front's points, as far as they are apart, and list their names in the legend."""
     axes.autoscale_view()
     before = np.array([-np.inf, -np.inf])
-    number = 0
+    number = lines = 0
     for _, row in front.iterrows():
         here = axes.transData.transform((row[x], row[y]))
-        if np.hypot(*(here - before)) < _APART or number == _MOST_NAMES:
+        text = wrap(str(row[label]), _LONGEST, subsequent_indent="    ") or [""]
+        if np.hypot(*(here - before)) < _APART or lines + len(text) > _MOST_LINES:
             continue
-        before, number = here, number + 1
+        before, number, lines = here, number + 1, lines + len(text)
         axes.annotate(str(number), (row[x], row[y]), xytext=(5, 5), textcoords="offset points", fontsize=9)
-        text = str(row[label])
-        axes.plot([], [], " ", label=f"{number}  {text if len(text) <= _LONGEST else text[: _LONGEST - 1] + '…'}")
+        axes.plot([], [], " ", label="\n".join([f"{number}  {text[0]}", *text[1:]]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from arch.chip import Chip
 from arch.errors import InputError
@@ -51,7 +51,9 @@ def roofline(report: Report, chip: Chip, memory: str = "weight") -> Picture:
     absent = len(report.rows) - len(rows)
     without = f"; {absent} rows multiply nothing or move nothing" if absent else ""
     axes.set_title(f"{report.network} on chip {report.chip}, one {report.entry} pass{without}", loc="left", fontsize=11)
-    legend = picture.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    legend = picture.legend(
+        *axes.get_legend_handles_labels(), title="area: cycles", loc="outside right upper", frameon=False
+    )
     for handle in legend.legend_handles:
         if isinstance(handle, PathCollection):
             handle.set_sizes([50])
@@ -86,4 +88,6 @@ def _roof(axes: Axes, across: np.ndarray, chip: Chip, memory: str, width: float)
     axes.set_xlim(first, last)
     axes.set_ylim(top=chip.multipliers * 2)
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())

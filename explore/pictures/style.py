@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -32,6 +32,7 @@ PHASES = {
     "gradient_sum": YELLOW,
     "weight_gradient": GREEN,
     "bias_gradient": PURPLE,
+    "recompute": BLACK,
     "update": RED,
     "halt": GREY,
 }
@@ -74,19 +75,26 @@ class Picture(Figure):
         return buffer.getvalue()
 
     def write(self, path: Path, dpi: int = _DPI) -> None:
-        """Write a PNG file, whole or not at all. Raises `InputError` where it cannot be written."""
+        """Write a PNG file, whole or not at all. Raises `InputError` where it cannot be written.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Picture(figsize=(4, 3)).write(Path(folder, "a.png"))
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['a.png']
+        """
         write_whole(Path(path), self.png(dpi))
 
     def _repr_png_(self) -> bytes:
         return self.png()
 
 
-def plain(axes: Axes, *, grid: str = "") -> Axes:
-    """Take the frame's upper and right lines away; `grid` is "x", "y", "both" or none."""
+def plain(axes: Axes, *, grid: Literal["x", "y", "both"] | None = None) -> Axes:
+    """Take the frame's upper and right lines away; `grid` says along which axes lines are drawn, None for none."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)
     if grid:
-        axes.grid(axis=grid, alpha=0.3)  # pyright: ignore[reportArgumentType]
+        axes.grid(axis=grid, alpha=0.3)
     return axes
 
 

@@ -7,7 +7,7 @@ from matplotlib.patches import Patch
 
 from arch.isa import Engine
 from arch.program import Program
-from arch.timing import Slot
+from arch.timing import FETCH_CYCLES, Slot
 from explore.pictures.execution import engines_at_work, slots_of, step_of
 from explore.pictures.style import PHASES, Picture, plain, shortened, thousands, words
 from sim.result import Result
@@ -46,7 +46,8 @@ def timeline(program: Program, entry: str, result: Result | None = None) -> Pict
     axes.set_xlim(0, last)
     thousands(axes.xaxis)
     axes.set_xlabel(f"cycles from the start (one is {program.chip.clock_ns:g} ns)")
-    axes.set_title(f"one {entry} pass on chip {program.chip.name}: {last:,} cycles", loc="left")
+    cycles = last + FETCH_CYCLES  # the HALT after the last work, which has no bar
+    axes.set_title(f"one {entry} pass on chip {program.chip.name}: {cycles:,} cycles", loc="left")
     picture.legend(
         handles=[Patch(color=PHASES[phase], label=words(phase)) for phase in seen],
         loc="outside right upper",

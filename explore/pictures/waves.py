@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from arch.errors import InputError
-from explore.pictures.style import BLUE, GREY, Picture, plain
+from explore.pictures.style import BLUE, GREY, Picture, plain, thousands
 from explore.vcd import Signal, read_vcd
 
 _MOST_SIGNALS = 24
@@ -28,7 +28,7 @@ def waves(path: Path, names: list[str], first: int = 0, last: int | None = None)
     ...     path = pathlib.Path(folder, "a.vcd")
     ...     _ = path.write_text(text + "#0 0! #5 1! #10")
     ...     waves(path, ["a"]).axes[0].get_xlabel()
-    'time (1ns)'
+    'time (ns)'
     """
     if not 1 <= len(names) <= _MOST_SIGNALS:
         raise InputError(f"names must be 1 to {_MOST_SIGNALS} signals, not {len(names)}")
@@ -43,7 +43,10 @@ def waves(path: Path, names: list[str], first: int = 0, last: int | None = None)
     axes.set_xlim(first, end)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel(f"time ({recording.unit})")
+    thousands(axes.xaxis)
+    unit = recording.unit.removeprefix("1").strip()
+    hexadecimal = "; values are hexadecimal" if any(item.width > 1 for item in recording.signals.values()) else ""
+    axes.set_xlabel(f"time ({unit}){hexadecimal}")
     return picture
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from compiler.emission import emit
 from compiler.emitter import Emitter, Numbers, View
 from compiler.graph import Graph, Operation, Role, Tensor
 from compiler.kernels import Kernels, rows_name
+from compiler.needs import SUMS, cut_map, source_side
 from compiler.views import MapView, RowView
 from sim.fast import FastMachine
 from tests.sim.reference import Reference
@@ -25,7 +28,10 @@ SPACES = {Space.FEATURE: Store.FEATURE, Space.GRADIENT: Store.GRADIENT}
 
 
 class Bench:
-    """Runs `operation` of `tensors` (name: shape, role) on integers; `spaces` says where maps lie."""
+    """Runs `operation` of `tensors` (name: shape, role) on integers; `spaces` says where maps lie.
+
+    With a `grid`, in bands of so many rows and columns, each by itself.
+    """
 
     def __init__(
         self,
@@ -34,8 +40,9 @@ class Bench:
         tensors: Mapping[str, tuple[tuple[int, ...], Role]],
         rate: int = 0,
         rounding: Rounding = Rounding.RND,
+        grid: tuple[int, int] | None = None,
     ):
-        self.chip, self.operation = chip, operation
+        self.chip, self.operation, self.grid = chip, operation, grid
         graph = Graph("bench")
         for name, (shape, role) in tensors.items():
             graph.tensors[name] = Tensor(name, shape, role)
@@ -93,7 +100,8 @@ class Bench:
             stored = array if len(array.shape) != 3 else array.transpose(1, 2, 0)
             image.write(region, stored.reshape(region.shape).astype(np.int16), chip)
         numbers = Numbers(self.rate, self.rounding, self.rounding)
-        instructions = emit(operation, Emitter(graph, kernels, chip, numbers, fractions, views))
+        surroundings = graph, kernels, chip, numbers, fractions
+        instructions = [item for part, some in self._bands(views) for item in emit(part, Emitter(*surroundings, some))]
         machine = Reference(chip, image)
         assert list(chain_problems(instructions, chip)) == []
         for instruction in instructions:
@@ -106,6 +114,31 @@ class Bench:
         found = machine.image.read(region, chip)
         shape = graph.tensors[operation.output].shape
         return (found.transpose(2, 0, 1) if len(shape) == 3 else found.reshape(shape)), instructions
+
+    def _bands(self, views: dict[str, View]) -> Iterator[tuple[Operation, dict[str, View]]]:
+        """The operation and the views of each band."""
+        cut = cut_map(self.operation)
+        whole = views[cut]
+        if self.grid is None or not isinstance(whole, MapView):
+            yield self.operation, views
+            return
+        starts = product(range(0, whole.height, self.grid[0]), range(0, whole.width, self.grid[1]))
+        for number, (top, left) in enumerate(starts):
+            band = (top, min(self.grid[0], whole.height - top)), (left, min(self.grid[1], whole.width - left))
+            some = dict(views)
+            for name, view in views.items():
+                sides = band
+                if name in self.operation.inputs and name != cut:
+                    sides = [source_side(self.operation, self.graph, axis, *band[axis]) for axis in (0, 1)]
+                if isinstance(view, MapView):
+                    some[name] = _cut(view, *sides[0], *sides[1])
+            adds = self.operation.operator in SUMS and number > 0 and not self.operation.update
+            yield replace(self.operation, accumulate=adds), some
+
+
+def _cut(view: MapView, top: int, rows: int, left: int, columns: int) -> MapView:
+    first = view.base + top * view.pitch + left
+    return replace(view, base=first, first=top, height=rows, first_column=left, width=columns)
 
 
 def _program(instructions: list[Instruction], chip: Chip, image: Image) -> Program:

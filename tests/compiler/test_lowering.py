@@ -160,6 +160,24 @@ def test_decided_formats_are_those_of_tensors():
     assert lowered(net).fractions == {"input": 7, "conv1": 6}
 
 
+@pytest.mark.parametrize(
+    ("network", "value"),
+    [
+        (Network("n", (2, 6, 6)).relu(name="r").batch_norm(name="b").add("b", "r"), "b"),
+        (Network("n", (2, 6, 6)).relu(name="r").pad(1, name="p").conv(3, padding=0), "p"),
+        (Network("n", (2, 6, 6)).conv(3, name="c").batch_norm(name="b"), "c"),
+    ],
+)
+def test_what_has_a_decided_format_is_rounded_to_it(network, value):
+    """Nothing takes over the work of the operation that makes it, as would happen without a format."""
+    outputs = [operation.output for operation in lowered(network).operations]
+    network.fractions[value] = 5
+    graph = lowered(network)
+    assert graph.fractions == {value: 5}
+    assert value in [operation.output for operation in graph.operations]
+    assert len(graph.operations) == len(outputs) + 1
+
+
 def test_names_that_tensors_need_are_refused():
     net = Network("n", (2, 5, 5)).conv(3, name="a").clip(6.0, name="b").conv(2, name="b.below")
     with pytest.raises(NetworkError, match=r"b\.below: the name is needed"):

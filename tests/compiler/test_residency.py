@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 
@@ -19,7 +19,7 @@ from compiler.graph import ROWS, Graph, Optimiser
 from compiler.kernels import Kernels
 from compiler.lowering import lower
 from compiler.maps import layouts
-from compiler.needs import can_band, source_rows
+from compiler.needs import SUMS, can_band, cut_map, source_side
 from compiler.network import Network
 from compiler.nodes import NetworkError
 from compiler.places import apart
@@ -33,9 +33,6 @@ from tests.compiler.test_hazards import run as run_words
 
 TINY = Chip.load("tiny").replace(accumulator_banks=4)
 STORES = {Space.FEATURE: Store.FEATURE, Space.GRADIENT: Store.GRADIENT}
-
-
-SUMS = ("ConvWeightGradient", "ConvBiasGradient")
 
 
 def plain(size: int = 12) -> Network:
@@ -57,6 +54,13 @@ def pooled(size: int = 12) -> Network:
 def expanded(size: int = 16) -> Network:
     net = Network("expanded", (2, size, size)).conv(3, 3).relu().conv(12, 1).relu()
     return net.depthwise(3, stride=2, padding=1).global_average_pool().flatten().dense(3).softmax_cross_entropy()
+
+
+def wide(columns: int = 5, pool: int = 3) -> Network:
+    """Maps of which not even a kernel's rows fit a small memory."""
+    net = Network("wide", (4, 9, 41)).conv(7, (3, columns), bias=True).relu(name="a")
+    net.depthwise(3, name="b").add("a", "b", name="s").conv(6, columns, stride=2, padding=1).relu()
+    return net.max_pool(pool, stride=2, padding=pool // 3).conv(3, 3).relu().flatten().dense(3).softmax_cross_entropy()
 
 
 def matrix(size: int = 6) -> Network:
@@ -89,9 +93,10 @@ class Words:
         weight = transfer.memory == 2
         first, scale = (transfer.row, self.chip.taps) if weight else (transfer.word, 1)
         store = (Store.FEATURE, Store.GRADIENT, Store.WEIGHT)[transfer.memory]
-        assert transfer.lines == 1
-        for k in range(line_words(transfer, self.chip)):
-            inside, outside = (store, first * scale + k), (Store.EXTERNAL, transfer.external + k)
+        assert transfer.lines == 1 or not weight
+        for line, k in product(range(transfer.lines), range(line_words(transfer, self.chip))):
+            inside = store, first * scale + line * transfer.pitch + k
+            outside = Store.EXTERNAL, transfer.external + line * transfer.external_pitch + k
             source, target = (inside, outside) if transfer.outward else (outside, inside)
             self.words[target] = self.words.get(source)
 
@@ -112,7 +117,7 @@ class Words:
             self.version[operation.output] += view.first == 0
             self._write_rows(operation.output, Store.WEIGHT, view.row, first, stop)
         else:
-            if view.first == 0:
+            if view.first == view.first_column == 0:
                 self.version[operation.output] += 1
             self._write_map(view, operation.output, STORES[view.space])
 
@@ -127,20 +132,23 @@ class Words:
 
     def _write_map(self, view: MapView, name: str, store: Store) -> None:
         for row, plane, column, word in self._map_words(view):
-            self.words[store, word] = (name, view.first + row, plane, column, self.version[name])
+            place = view.first + row, plane, view.first_column + column
+            self.words[store, word] = (name, *place, self.version[name])
 
     def _check_map(self, name: str, view: MapView, step: Run) -> None:
         for row, plane, column, word in self._map_words(view):
-            tag = (name, view.first + row, plane, column, self.version[name])
+            tag = (name, view.first + row, plane, view.first_column + column, self.version[name])
             assert self.words.get((STORES[view.space], word)) == tag, step.operation
-        first, count = 0, view.full_height
+        if name in step.operation.inputs and name != cut_map(step.operation):
+            for axis in (0, 1):
+                first, count = self._needed(name, step, axis)
+                start, extent = _side(view, axis)
+                assert start <= first and first + count <= start + extent
+
+    def _needed(self, name: str, step: Run, axis: int) -> tuple[int, int]:
         if can_band(step.operation) or step.operation.operator in SUMS:
-            made = step.views[step.operation.inputs[-1] if step.operation.operator in SUMS else step.operation.output]
-            first, count = source_rows(step.operation, self.graph, made.first, made.height)
-        if name == step.operation.inputs[-1] and step.operation.operator in SUMS:
-            first, count = view.first, view.height
-        if name in step.operation.inputs:
-            assert view.first <= first and first + count <= view.first + view.height
+            return source_side(step.operation, self.graph, axis, *_side(step.views[cut_map(step.operation)], axis))
+        return 0, (self.layouts[name].height, self.layouts[name].width)[axis]
 
     def _write_rows(self, name: str, store: Store, row: int, first: int, stop: int) -> None:
         for k in range((stop - first) * self.chip.taps):
@@ -170,6 +178,10 @@ class Words:
             else:
                 for k in range(self.kernels.layout(name).count * self.chip.taps):
                     assert self.words[home.store, home.base * self.chip.taps + k] == (name, k, self.version[name]), name
+
+
+def _side(view: MapView, axis: int) -> tuple[int, int]:
+    return (view.first_column, view.width) if axis else (view.first, view.height)
 
 
 def check(graph: Graph, chip: Chip):
@@ -293,12 +305,46 @@ def test_bands_of_maps_and_chunks_of_weights_at_once():
     assert len(runs) > len(bands)
 
 
+def test_bands_of_columns():
+    graph = graph_of(wide())
+    steps = check(graph, sized(1000)).steps["infer"]
+    runs = [step for step in steps if isinstance(step, Run)]
+    views = [step.views["input"] for step in runs if "input" in step.views]
+    widths = [view.width for view in views if isinstance(view, MapView)]
+    assert len(set(widths)) > 1 and max(widths) < 41
+    assert sum(run.operation.macs for run in runs) == sum(item.macs for item in graph.entries["infer"])
+    assert any(step.transfer.lines > 1 for step in steps if isinstance(step, Move))
+
+
+def test_training_in_bands_of_columns():
+    schedule = check(graph_of(wide(3, 2), Optimiser()), sized(1300))
+    runs = [step for step in schedule.steps["train"] if isinstance(step, Run)]
+    narrow = {run.operation.operator for run in runs for view in run.views.values() if _starts_inside(view)}
+    assert {"Conv", "ConvInputGradient", "ConvWeightGradient", "Combine"} <= narrow
+
+
+def _starts_inside(view: MapView | RowView) -> bool:
+    return isinstance(view, MapView) and view.first_column > 0
+
+
 def test_refusals_name_the_tensor_and_the_bytes():
     alone = TINY.replace(external_memory=None)
     with pytest.raises(NetworkError, match=r"\d+ bytes too few; enlarge (feature|gradient|weight)_memory.bytes or add"):
         check(graph_of(plain(32)), alone)
     with pytest.raises(NetworkError, match="bytes too few"):
         check(graph_of(plain(60), Optimiser()), sized(600))
+
+
+def test_what_a_map_lacks_is_said_of_its_memory_and_is_enough():
+    """An average without weights, which takes its map whole."""
+    net = Network("averaged", (2, 40, 40)).conv(3, 3).relu().global_average_pool().flatten().dense(3)
+    graph = graph_of(net.softmax_cross_entropy(), Optimiser())
+    with pytest.raises(NetworkError, match="conv1 does not fit the feature memory") as refused:
+        check(graph, sized(1000))
+    missing = int(str(refused.value).split(" bytes too few")[0].split()[-1])
+    pages = 4 * TINY.lanes * 2
+    assert missing > 8000
+    check(graph, sized(1000 + missing + pages))
 
 
 def test_streams_of_a_schedule_do_what_it_says():

@@ -10,7 +10,7 @@ from arch.isa import Engine, Rounding
 from compiler import Calibration, Options, compile_network
 from compiler.network import Network
 from sim.fast import FastMachine
-from tests.compiler.test_residency import expanded, matrix, plain, pooled, residual, sized
+from tests.compiler.test_residency import expanded, matrix, plain, pooled, residual, sized, wide
 
 LARGE = sized(1 << 15, 1 << 16)
 
@@ -56,6 +56,7 @@ def moved(program) -> int:
         (pooled, 1000, 1 << 14),
         (expanded, 3000, 1 << 14),
         (matrix, 1 << 14, 2000),
+        (wide, 1000, 1 << 14),
     ],
 )
 def test_inference(net, feature, weight):

@@ -41,6 +41,11 @@ def test_limits_sum_to_cycles(compiled):
     assert sum(bar.get_width() for bar in axes.patches) == pytest.approx(report.cycles)
 
 
+def test_a_timeline_is_as_long_as_the_pass(compiled):
+    axes = pictures.timeline(compiled.program, "train").axes[0]
+    assert axes.get_title(loc="left").endswith(f" {compiled.report.cycles:,} cycles")
+
+
 def test_no_row_is_above_the_roof(compiled):
     for memory in ("weight", "feature", "gradient"):
         axes = pictures.roofline(compiled.report, PAPER, memory).axes[0]
@@ -162,6 +167,15 @@ def test_fronts():
         pictures.pareto_front(table, "cycles", "area")
     with pytest.raises(InputError, match="no row"):
         pictures.pareto_front(table.assign(cycles=None), "cycles", "right")
+
+
+def test_long_names_of_a_front_are_whole():
+    names = [f"paper lanes={number} accumulator_banks=8 weight_memory.banks=9" for number in range(20)]
+    table = pd.DataFrame({"chip": names, "cycles": range(20), "area": range(20, 0, -1)})
+    (legend,) = pictures.pareto_front(table, "cycles", "area").legends
+    texts = [" ".join(text.get_text().split()) for text in legend.get_texts()]
+    assert texts[2] == f"1 {names[0]}"
+    assert len(texts) == 2 + 8  # as many as have room in full
 
 
 def test_vcd(tmp_path):

@@ -15,7 +15,6 @@ from arch.errors import InputError
 from arch.events import DATA_DEPENDENT, UNCOUNTED, Event
 from arch.image import Image
 from arch.isa import (
-    ENGINE_OF,
     ENGINES,
     MODES,
     SKIPPING,
@@ -25,7 +24,6 @@ from arch.isa import (
     Emission,
     Engine,
     Halt,
-    Instruction,
     Load,
     Moving,
     Overflow,
@@ -36,7 +34,7 @@ from arch.isa import (
     mode_fields,
 )
 from arch.layout import Kind, Region, Store
-from arch.program import Entry, Program, ProgramError, Step
+from arch.program import Program, ProgramError
 from arch.retirement import digests
 from sim import fast_table
 from sim.fast import FastMachine
@@ -50,6 +48,7 @@ from testbenches.generate import (
     random_program,
 )
 from testbenches.transfers import TRANSFERS
+from tests.sim.programs import program_of
 from tests.sim.reference import Reference
 
 CHIPS = {name: Chip.load(name) for name in ("tiny", "wide", "paper")}
@@ -67,26 +66,6 @@ CHIPS["a vector and one lane"] = CHIPS["tiny"].replace(
 )
 LOADS = ("load_kernel", "load_bias", "load_vector")
 VALUES = [kind for kind in KINDS if kind not in TRANSFERS]
-
-
-def program_of(
-    chip: Chip, instructions: list[Instruction], image: Image, regions: dict[str, dict[str, Region]] | None = None
-) -> Program:
-    """A program of instructions in the order given, each waiting for the one before if that runs elsewhere."""
-    streams: dict[Engine, list[Instruction]] = {engine: [] for engine in ENGINES}
-    last = None
-    for instruction in instructions:
-        (engine,) = ENGINE_OF[instruction.opcode]
-        if last not in (None, engine):
-            streams[last][-1] = replace(streams[last][-1], signal=1 << engine)
-            instruction = replace(instruction, wait=1 << last)
-        streams[engine].append(instruction)
-        last = engine
-    for stream in streams.values():
-        stream.append(Halt())
-    steps = {engine: [Step(layer="test", phase="forward")] * len(stream) for engine, stream in streams.items()}
-    start = {engine.name.lower(): 0 for engine in ENGINES}
-    return Program(chip, streams, steps, {"main": Entry(start=start)}, image, **regions or {})
 
 
 def corners(chip: Chip, rng: np.random.Generator) -> list[Image]:

@@ -12,7 +12,6 @@ from arch.chip import Chip
 from arch.counts import counted
 from arch.events import DATA_DEPENDENT, Event
 from arch.isa import (
-    ENGINE_OF,
     ENGINES,
     MODES,
     Base,
@@ -38,6 +37,7 @@ from sim.stepping import SteppingMachine
 from testbenches.generate import KINDS, existing, random_instruction, random_program
 from testbenches.images import random_image
 from tests.sim.nests import random_nest
+from tests.sim.programs import program_of
 from tests.sim.reference import Reference
 
 CHIPS = {name: Chip.load(name) for name in ("tiny", "wide", "paper")}
@@ -47,24 +47,6 @@ CHIPS["few registers"] = CHIPS["paper"].replace(kernel_registers=3, accumulator_
 CHIPS["tiny, 3 banks"] = CHIPS["tiny"].replace(accumulator_banks=3, kernel_registers=5)
 CHIPS["one weight port"] = Chip.load("paper-one-port")
 CHIPS["many registers"] = CHIPS["wide"].replace(kernel_registers=7, accumulator_banks=16)
-
-
-def program_of(chip: Chip, instructions: list[Instruction], rng: np.random.Generator) -> Program:
-    """A program of instructions in the order given, each waiting for the one before if that runs elsewhere."""
-    streams: dict[Engine, list[Instruction]] = {engine: [] for engine in ENGINES}
-    last = None
-    for instruction in instructions:
-        (engine,) = ENGINE_OF[instruction.opcode]
-        if last not in (None, engine):
-            streams[last][-1] = replace(streams[last][-1], signal=1 << engine)
-            instruction = replace(instruction, wait=1 << last)
-        streams[engine].append(instruction)
-        last = engine
-    for stream in streams.values():
-        stream.append(Halt())
-    steps = {engine: [Step(layer="test", phase="forward")] * len(stream) for engine, stream in streams.items()}
-    start = {engine.name.lower(): 0 for engine in ENGINES}
-    return Program(chip, streams, steps, {"main": Entry(start=start)}, random_image(chip, rng))
 
 
 Executed = dict[tuple[Engine, int], np.ndarray]
@@ -133,7 +115,7 @@ def test_every_mode(chip: Chip, mode: str):
             order.append(replace(nest, keep=1, hold=0, source=0))
         if any(chain_problems(order, chip)) or any(any(problems(item, chip)) for item in order):
             continue
-        check(program_of(chip, order, rng))
+        check(program_of(chip, order, random_image(chip, rng)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -151,7 +133,7 @@ def test_single_instructions(chip: Chip, kind: str):
                 random_instruction(chip, rng, name)
                 for name in ("convolution", "convolution_by_channel", "dense_input", "dense")
             ]
-        check(program_of(chip, order, rng))
+        check(program_of(chip, order, random_image(chip, rng)))
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -204,7 +186,7 @@ def test_the_write_goes_before_the_loader_s_read():
     apart = replace(shared, target_space=Space.GRADIENT)
     cycles = []
     for nest in (shared, apart):
-        program = program_of(chip, [nest], np.random.default_rng(0))
+        program = program_of(chip, [nest], random_image(chip, np.random.default_rng(0)))
         check(program)
         cycles.append(SteppingMachine(program).run("main").cycles)
     assert cycles[0] > cycles[1]
@@ -214,7 +196,7 @@ def test_engines_run_at_once():
     chip = CHIPS["paper"]
     load, update = Load(count=8), Compute(**mode_fields("dense_bias"), traversal=Traversal.BLOCK, base=Base.ROW, row=9)
     loss = Loss(count=10, source=0, label=20, target=0)
-    program = program_of(chip, [load, update], np.random.default_rng(0))
+    program = program_of(chip, [load, update], random_image(chip, np.random.default_rng(0)))
     program.streams[Engine.VECTOR].insert(0, loss)
     program.steps[Engine.VECTOR].append(Step(layer="test", phase="loss"))
     check(program)
@@ -230,7 +212,7 @@ def test_tokens_hold_an_instruction_back():
         random_instruction(chip, rng, "dense_input"),
         Loss(count=5, source=0, label=4, target=0),
     ]
-    check(program_of(chip, order, rng))
+    check(program_of(chip, order, random_image(chip, rng)))
 
 
 def test_stepping_a_cycle_at_a_time_is_the_same_run():
@@ -293,7 +275,7 @@ def test_entries_inputs_and_outputs():
     chip = CHIPS["tiny"]
     rng = np.random.default_rng(0)
     first, second = (Loss(count=3, source=0, label=4, target=place) for place in (0, 7))
-    program = program_of(chip, [first], rng)
+    program = program_of(chip, [first], random_image(chip, rng))
     program.streams[Engine.VECTOR] += [second, Halt()]
     program.steps[Engine.VECTOR] *= 2
     program.entries["again"] = Entry(start={"array": 0, "vector": 2, "dma": 0})
@@ -329,7 +311,7 @@ def test_random_states_advance_by_value():
         nest = random_instruction(chip, rng, kind)
         assert isinstance(nest, Compute)
         nest = replace(nest, rounding=Rounding.STOCHASTIC, shift=0)
-        program = program_of(chip, [nest], rng)
+        program = program_of(chip, [nest], random_image(chip, rng))
         machine = SteppingMachine(program)
         machine.run("main")
         moved = machine.image.random != program.image.random

@@ -126,9 +126,19 @@ def test_the_dma_of_a_chip_without_external_memory_only_halts():
         CodePoint("toggle", "tinycl.counters_dma", "TOP", 1, 1, f"counts__05b{event}__05d[{bit}]:0->1")
         for event, bit in ((0, 0), (0, 14), (1, 0), (14, 0))
     ]
-    counted = [exclusions(TINY.replace(external_memory=None), points)(point) is None for point in points]
+    counted = [exclusions(TINY.replace(external_memory=None), points, "")(point) is None for point in points]
     assert counted == [True, False, False, False]
-    assert [exclusions(TINY, points)(point) is None for point in points] == [True, False, True, True]
+    assert [exclusions(TINY, points, "")(point) is None for point in points] == [True, False, True, True]
+
+
+def test_lines_that_cannot_run_are_left_out():
+    verilog = "if (1'h1) begin\n  x = y;\nif (_1_) begin\n  dma_chosen <= 3'h4;\n"
+    constant, otherwise = (CodePoint("line", "tinycl.array", "TOP", 1, 1, what) for what in ("if", "else"))
+    moved, elsewhere = (CodePoint("line", f"tinycl.{name}.bank0", "TOP", 3, 1, "if") for name in ("weight", "array"))
+    points = [constant, otherwise, moved, elsewhere]
+    without = exclusions(TINY.replace(external_memory=None), points, verilog)
+    assert [without(point) is None for point in points] == [True, False, False, True]
+    assert exclusions(TINY, points, verilog)(moved) is None
 
 
 def test_random_chips_are_legal_and_varied():
@@ -165,7 +175,7 @@ def test_coverage_dat_is_read(tmp_path: Path):
         ("toggle", "counts[2]", 40),
         ("toggle", "held", 0),
     ]
-    coverage = CodeCoverage.of(points, exclusions(TINY, points.keys()))
+    coverage = CodeCoverage.of(points, exclusions(TINY, points.keys(), "assign a = b;\n" * 9))
     assert coverage.percent("line") == 50
     assert coverage.percent("toggle", "tinycl.array") == 100
     assert coverage.percent("toggle") == 50
@@ -180,7 +190,7 @@ def test_coverage_dat_is_read(tmp_path: Path):
 def test_a_record_is_counted_by_its_parts():
     names = "compute[3]:0->1", "compute.mask[0]:0->1", "compute.source_storage[0]:0->1"
     points = [CodePoint("toggle", "tinycl.array", "TOP", 1, 1, name) for name in names]
-    reason = exclusions(TINY, points)
+    reason = exclusions(TINY, points, "")
     assert "under the names of its parts" in str(reason(points[0]))
     assert reason(points[1]) is None
     assert "reserved" in str(reason(points[2]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import prod
 
 import numpy as np
 import onnx
@@ -39,6 +40,16 @@ def reports(*arguments: object) -> dict[str, Report]:
     result = call(*arguments, "--json")
     assert result.exit_code == 0, result.output
     return {name: Report.model_validate(item) for name, item in json.loads(result.stdout).items()}
+
+
+def test_a_field_of_the_chip_is_set(tmp_path):
+    path = tmp_path / "net.yaml"
+    path.write_text(VECTOR)
+    plain, narrow = reports(path), reports(path, "--set", "lanes=4", "--set", "program_memory.instructions=64")
+    assert plain["infer"].chip == "paper" and "lanes=4" in narrow["infer"].chip
+    refused(["lanse", "must be a field"], path, "--set", "lanse=4")
+    refused(["lanes", "FIELD=VALUE"], path, "--set", "lanes")
+    refused(["lanes", "integer"], path, "--set", "lanes=many")
 
 
 def refused(words: list[str], *arguments: object) -> None:
@@ -190,16 +201,17 @@ def test_the_check_says_how_far_the_chip_is_from_float64(normalised):
     refused(["--check", "--micro-batch 1"], normalised, "--train", "--check", 1, "--micro-batch", 2)
 
 
-def test_the_check_sees_what_comes_and_goes(tmp_path):
-    """Maps too large for the chip pass by in bands; still every element of every one is compared."""
-    layers = "".join(f"  - conv: {{filters: 8, name: c{i}}}\n  - relu\n" for i in range(3))
-    path = write(tmp_path / "large.yaml", f"name: large\ninput: [8, 80, 80]\nlayers:\n{layers}")
+@pytest.mark.parametrize("shape", [[8, 80, 80], [56, 3, 200]])
+def test_the_check_sees_what_comes_and_goes(shape, tmp_path):
+    """Maps too large for the chip pass by in bands of rows, or of columns too; still every element is compared."""
+    layers = "".join(f"  - conv: {{filters: {shape[0]}, name: c{i}}}\n  - relu\n" for i in range(3))
+    path = write(tmp_path / "large.yaml", f"name: large\ninput: {shape}\nlayers:\n{layers}")
     report = reports(path, "--check", 1)["infer"]
     assert report.traffic["external"].reads > 0 and report.dma_cycles > 0
     checks = {item.name: item.check for item in report.tensors if item.role == "activation"}
     assert set(checks) == {"c0", "c1", "c2"}
     for check in checks.values():
-        assert check and check.elements == 8 * 80 * 80 and check.rms_error < 3 and check.largest_error < 30
+        assert check and check.elements == prod(shape) and check.rms_error < 3 and check.largest_error < 30
 
 
 def test_reports_are_of_this_schema_and_whole(normalised):
