@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from arch.chip import Chip
-from estimate.book import Book, book, memories
+from estimate.book import book, memories
+from estimate.cells import beyond, cells
 from estimate.ranges import Range
 from estimate.technology import Technology
 from estimate.usage import hardware
@@ -20,6 +21,7 @@ class Area:
     """mm² of a chip without pads, in a technology.
 
     `tree` has the parts `logic` and `memories`, and in them each component; a range of a sum is of the sum itself.
+    `beyond`: components of logic that are larger or smaller than any that was synthesised, and how many times.
     """
 
     chip: str
@@ -28,6 +30,7 @@ class Area:
     parts: dict[str, Range]
     tree: dict[str, dict[str, Range]]
     doubts: dict[str, tuple[float, float]]
+    beyond: dict[str, float]
 
     def table(self) -> pd.DataFrame:
         """A row a component: part, component, low, central and high in mm²."""
@@ -46,6 +49,7 @@ class Area:
             "parts": {name: item.to_dict() for name, item in self.parts.items()},
             "tree": {part: {name: item.to_dict() for name, item in sub.items()} for part, sub in self.tree.items()},
             "doubts": self.doubts,
+            "beyond": self.beyond,
         }
 
 
@@ -53,7 +57,8 @@ class Area:
 def area(chip: Chip, technology: Technology) -> Area:
     """The area of `chip`. Raises `InputError` where a memory is outside the range of the technology's tables."""
     found = book(technology, chip, None)
-    logic, memory = _logic(chip, found), found.memory[:, :, 3]
+    logic = np.array([cells(technology, chip, answers) for answers in found.answers]) / 1e6
+    memory = found.memory[:, :, 3]
     sums = np.stack([logic.sum(axis=1), memory.sum(axis=1)], axis=1)
     total = sums.sum(axis=1)
     bars = found.ranges(np.concatenate([total[:, None], sums, logic, memory], axis=1))
@@ -70,10 +75,5 @@ def area(chip: Chip, technology: Technology) -> Area:
             "memories": {name: components[name] for name in names[count:]},
         },
         {name: pair for name, pair in found.weights(total).items() if pair != (1.0, 1.0)},
+        beyond(technology, chip),
     )
-
-
-def _logic(chip: Chip, found: Book) -> np.ndarray:
-    """mm² by answer and component, float64[S, components]."""
-    units = np.array([item.values() for item in hardware(chip).values()], np.float64)
-    return found.logic_um2 @ units.T / 1e6

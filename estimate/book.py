@@ -21,13 +21,13 @@ from estimate.usage import hardware
 
 @dataclass(frozen=True)
 class Book:
-    """Prices by answer (S of them): `logic_pj`, `logic_um2`, `logic_nw` float64[S, 4] a unit; `clock_pj` [S] a cycle of
+    """Prices by answer (S of them, `answers`): `logic_pj`, `logic_nw` float64[S, 4] a unit; `clock_pj` [S] a cycle of
     the whole chip, `tree` and `zero_product` [S] shares; `memory` [S, memories, 4] of whole memories: pJ a word read,
     a word written, mW, mm². `doubts` are places in S by name.
     """
 
+    answers: tuple[Answers, ...]
     logic_pj: np.ndarray
-    logic_um2: np.ndarray
     logic_nw: np.ndarray
     clock_pj: np.ndarray
     tree: np.ndarray
@@ -85,9 +85,9 @@ def book(technology: Technology, chip: Chip, voltage: float | None) -> Book:
     bits = sum(part.register_bits for part in hardware(chip).values())
     units = np.array([item.units for item in found])
     return Book(
+        tuple(answers),
         units[:, :, 0],
         units[:, :, 1],
-        units[:, :, 2],
         np.array([item.clock_pj * bits for item in found]),
         np.array([item.tree for item in found]),
         np.array([item.zero_product for item in found]),

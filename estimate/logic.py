@@ -1,12 +1,13 @@
 """Area of a chip's logic, from coefficients that synthesis gave: for each component µm² a unit, with what is left over.
 
 Tables are `data/synthesis/LIBRARY.yaml`, written by `python -m synthesis.fit` from the measurements beside them. They
-hold for chips like those that were measured; `spread` says how far off whole chips were that the fit did not see.
+hold for components as large as those that were measured; `error` says how far off they may be there and beyond.
 """
 
 from __future__ import annotations
 
 from functools import cache
+from math import log2
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -26,7 +27,8 @@ class _Model(BaseModel):
 class AreaUnits(_Model):
     """µm² of a component's units: a constant, a bit of each kind, and W and W² a multiplier of W bits.
 
-    `mean_error` and `worst_error` are relative, over the chips of the fit.
+    `mean_error` and `worst_error` are relative, over the chips of the fit; `smallest` and `largest` the model's µm² on
+    those.
     """
 
     constant: float
@@ -37,6 +39,8 @@ class AreaUnits(_Model):
     multiplier_bit2: float
     mean_error: float
     worst_error: float
+    smallest: float
+    largest: float
 
     def area(self, units: Units, word_bits: int) -> float:
         """µm² of `units`."""
@@ -70,9 +74,20 @@ class SynthesisTable(_Model):
         """µm² of each component of `chip` without its memories."""
         return {name: self.area_um2[name].area(units, chip.word_bits) for name, units in structure(chip).items()}
 
-    def spread(self) -> float:
-        """The worst relative error of the whole logic's area on a chip held out from the fit."""
-        return self.held_out.worst_error
+    def beyond(self, chip: Chip) -> dict[str, float]:
+        """How many times each component of `chip` is larger or smaller than on any chip of the fit; 1 inside.
+
+        Words are never beyond: the fit has the narrowest and the widest that a chip may have.
+        """
+        sizes = {name: (self.area_um2[name], area) for name, area in self.area(chip).items()}
+        return {name: max(1.0, known.smallest / area, area / known.largest) for name, (known, area) in sizes.items()}
+
+    def error(self, times: float) -> float:
+        """The relative error to allow for: the worst of whole chips held out, and as much again each doubling beyond.
+
+        That it grows so is assumed; the held-out chips that are larger than those of the fit bear on it.
+        """
+        return self.held_out.worst_error * (1 + log2(times))
 
 
 def features(units: Units, word_bits: int) -> tuple[float, ...]:

@@ -33,6 +33,7 @@ class Answers:
     zero_product: Pick = "central"
     leakage: Pick = "central"
     density: Pick = "central"
+    fit: Pick = "central"
 
 
 CENTRAL = Answers()
@@ -47,6 +48,7 @@ _ENDS = (
     "zero_product",
     "leakage",
     "density",
+    "fit",
 )
 
 
@@ -71,6 +73,8 @@ def variations(technology: Technology, stated: bool) -> dict[str, tuple[Answers,
 
 _COMBINATIONAL = slice(1, 4)
 """Rows of units in which glitches and wires come: adders, choices, multipliers."""
+_ENERGIES = [0, 2]
+"""Columns of a table's units that are energy and leakage."""
 NOTHING = 1e-30
 """Stands for 0 where logarithms are taken."""
 
@@ -79,7 +83,8 @@ NOTHING = 1e-30
 class Prices:
     """Costs of units at one set of answers.
 
-    `units` float64[4, 3]: register, adder and select bit, multiplier; pJ an operation, µm² of placed area, nW.
+    `units` float64[4, 2]: register, adder and select bit, multiplier; pJ an operation, nW. Areas are of components
+    (`estimate.cells`), not of units.
     `clock_pj` a register bit a cycle, with its share of the tree; `tree` is the tree's part of it. `memory_tables` are
     places in the technology's list, whose geometric mean is taken, with factors of energy, leakage and area.
     """
@@ -95,51 +100,57 @@ class Prices:
 @lru_cache(maxsize=1 << 12)
 def prices(technology: Technology, word_bits: int, voltage: float | None, answers: Answers) -> Prices:
     """The costs at these answers; `voltage` (V) in place of the technology's, None for its own."""
-    volts = voltage if voltage is not None else _of(technology.voltage, answers.voltage)
+    volts = voltage if voltage is not None else taken(technology.voltage, answers.voltage)
     square = (volts / technology.voltage.central) ** 2
     cube = (volts / technology.voltage.central) ** 3
     tables = list(_logic(technology, word_bits, answers))
     units = np.exp(np.mean([np.log(table) for table, _ in tables], axis=0))
     clock = float(np.exp(np.mean([np.log(pin) for _, pin in tables])))
-    units[:, 0] *= square * _of(technology.activity, answers.activity)
-    units[:, 1] /= _of(technology.density, answers.density)
-    units[:, 2] *= cube * _of(technology.logic_leakage, answers.leakage)
-    tree = _of(technology.clock.tree, answers.tree)
+    units[:, 0] *= square * taken(technology.activity, answers.activity)
+    units[:, 1] *= cube * taken(technology.logic_leakage, answers.leakage)
+    tree = taken(technology.clock.tree, answers.tree)
     places = tuple(range(len(technology.memory))) if answers.memory is None else (answers.memory,)
     return Prices(
         units,
-        clock * square * _of(technology.clock.clocked, answers.clocked) * (1 + tree),
+        clock * square * taken(technology.clock.clocked, answers.clocked) * (1 + tree),
         tree / (1 + tree),
-        _of(technology.zero_product, answers.zero_product),
+        taken(technology.zero_product, answers.zero_product),
         places,
         tuple(_memory_factors(technology.memory[place], volts, answers) for place in places),
     )
 
 
+def logic_places(technology: Technology, answers: Answers) -> list[int]:
+    """The logic tables taken, as places in the technology's list: one, or those of the central estimate."""
+    if answers.logic is not None:
+        return [answers.logic]
+    return [i for i, use in enumerate(technology.logic) if technology.central in (None, use.table)]
+
+
 def _logic(technology: Technology, word_bits: int, answers: Answers) -> Iterator[tuple[np.ndarray, float]]:
     """Units and clock of the tables taken, brought to the node and its central voltage."""
-    for place, use in enumerate(technology.logic):
-        if answers.logic == place or (answers.logic is None and technology.central in (None, use.table)):
-            energy, area = (_of(spread, answers.logic_scale) for spread in technology.logic_factors()[place])
-            units, clock = _table(technology, word_bits, place)
-            scaled = units * (energy, area, energy)
-            scaled[_COMBINATIONAL, 0] *= _of(use.unseen, answers.unseen)
-            yield scaled, clock * energy
+    for place in logic_places(technology, answers):
+        scale = taken(technology.logic_factors()[place][0], answers.logic_scale)
+        units, clock = _table(technology, word_bits, place)
+        scaled = units * scale
+        scaled[_COMBINATIONAL, 0] *= taken(technology.logic[place].unseen, answers.unseen)
+        yield scaled, clock * scale
 
 
 @lru_cache(maxsize=256)
 def _table(technology: Technology, word_bits: int, place: int) -> tuple[np.ndarray, float]:
-    """Units, none of them 0, and clock of one of the technology's tables as it is."""
+    """Energy and leakage of units, none of them 0, and clock of one of the technology's tables as it is."""
     table = technology.logic_tables()[place]
-    return np.maximum(table.units(word_bits), NOTHING), max(table.clock_pj, NOTHING)
+    return np.maximum(table.units(word_bits)[:, _ENERGIES], NOTHING), max(table.clock_pj, NOTHING)
 
 
 def _memory_factors(use: MemoryUse, volts: float, answers: Answers) -> tuple[float, float, float]:
     """Of energy, leakage and area: from the table's own voltage and node to these."""
     ratio = volts / use.volts
-    energy, area = _of(use.energy, answers.memory_scale), _of(use.area, answers.memory_scale)
-    return ratio**2 * energy, ratio**3 * _of(use.leakage, answers.leakage), area
+    energy, area = taken(use.energy, answers.memory_scale), taken(use.area, answers.memory_scale)
+    return ratio**2 * energy, ratio**3 * taken(use.leakage, answers.leakage), area
 
 
-def _of(spread: Spread, pick: Pick) -> float:
+def taken(spread: Spread, pick: Pick) -> float:
+    """The end of a spread that is picked."""
     return getattr(spread, pick)

@@ -60,11 +60,14 @@ FITTED = (
     _chip("acc40", accumulator_bits=40),
     _chip("banks4", accumulator_banks=4),
     _chip("banks8", accumulator_banks=8),
+    _chip("kernels4", kernel_registers=4),
     _chip("kernels8", kernel_registers=8),
     _chip("weights4", weight_banks=4, pages=4),
+    _chip("pages4", pages=4),
+    _chip("deep", program_memory={"instructions": 1024}),
     _chip("inside", external_memory=None, program_memory={"instructions": 256}),
 )
-"""Sixteen chips."""
+"""Nineteen chips."""
 HELD_OUT = (
     Chip.load("tiny"),
     _chip("t4l3", 2, lanes=3, word_bits=10, accumulator_bits=36, accumulator_banks=3, kernel_registers=4),

@@ -30,6 +30,7 @@ LIBRARIES = TABLES / "libraries.csv"
 """What a table says of its library: name, node, volts, µm² of a NAND of two inputs, source."""
 _RECIPE = f"synth -flatten -booth; dfflibmap; abc -D {PERIOD_PS} ps; memories are black boxes"
 _DIGITS = 5
+_CHIPS = {chip.name: chip for chip in (*FITTED, *HELD_OUT)}
 LEAST = 12
 """Chips that a table is fitted to at least."""
 
@@ -41,21 +42,29 @@ def fit(areas: pd.DataFrame) -> dict[str, AreaUnits]:
     return {str(name): _component(str(name), group, chips) for name, group in rows.groupby("component", sort=False)}
 
 
+def errors(table: Mapping[str, AreaUnits], areas: pd.DataFrame) -> pd.DataFrame:
+    """Relative errors of a table: a row a component, and `all` for the whole logic; a column a measured chip."""
+    found = {}
+    for name, rows in areas.groupby("chip", sort=False):
+        chip = _CHIPS[str(name)]
+        units = structure(chip)
+        known = rows.set_index("component")["area_um2"]
+        modelled = pd.Series({part: table[part].area(units[part], chip.word_bits) for part in units})
+        found[chip.name] = modelled / known - 1
+        found[chip.name].loc["all"] = modelled.sum() / known.sum() - 1
+    return pd.DataFrame(found)
+
+
 def held_out(table: Mapping[str, AreaUnits], areas: pd.DataFrame) -> Held:
     """Errors of whole chips in `HELD_OUT`, as far as they are measured."""
-    errors = {}
-    for chip in HELD_OUT:
-        measured = areas.loc[areas["chip"] == chip.name, "area_um2"].sum()
-        if measured:
-            units = structure(chip)
-            predicted = sum(table[name].area(units[name], chip.word_bits) for name in units)
-            errors[chip.name] = round(float(predicted / measured - 1), 4)
-    if not errors:
+    rows = areas.loc[areas["chip"].isin([chip.name for chip in HELD_OUT])]
+    if rows.empty:
         raise InputError(
             "no chip held out from the fit is measured; `python -m synthesis.campaign LIBERTY tiny` measures one"
         )
-    sizes = [abs(error) for error in errors.values()]
-    return Held(chips=errors, mean_error=round(float(np.mean(sizes)), 4), worst_error=max(sizes))
+    found = {str(chip): round(float(error), 4) for chip, error in errors(table, rows).loc["all"].items()}
+    sizes = [abs(error) for error in found.values()]
+    return Held(chips=found, mean_error=round(float(np.mean(sizes)), 4), worst_error=max(sizes))
 
 
 def _component(name: str, rows: pd.DataFrame, chips: Mapping[str, Chip]) -> AreaUnits:
@@ -63,11 +72,14 @@ def _component(name: str, rows: pd.DataFrame, chips: Mapping[str, Chip]) -> Area
     inputs = np.array([features(structure(chip)[name], chip.word_bits) for chip in known])
     measured = rows.area_um2.to_numpy()
     coefficients = _non_negative(inputs / measured[:, None])
-    errors = np.abs(inputs @ coefficients / measured - 1)
+    modelled = inputs @ coefficients
+    errors = np.abs(modelled / measured - 1)
     return AreaUnits(
         **dict(zip(list(AreaUnits.model_fields)[: len(coefficients)], map(float, coefficients), strict=True)),
         mean_error=round(float(errors.mean()), 4),
         worst_error=round(float(errors.max()), 4),
+        smallest=round(float(modelled.min()), 1),
+        largest=round(float(modelled.max()), 1),
     )
 
 
@@ -88,12 +100,14 @@ def make_table(library: Mapping[str, object], areas: pd.DataFrame) -> SynthesisT
             "measure more with `python -m synthesis.campaign LIBERTY`"
         )
     table = fit(own)
-    return SynthesisTable(
-        **{str(key): value for key, value in library.items()},  # type: ignore[arg-type]
-        recipe=_RECIPE,
-        fitted=names,
-        area_um2=table,
-        held_out=held_out(table, own),
+    return SynthesisTable.model_validate(
+        {
+            **library,
+            "recipe": _RECIPE,
+            "fitted": names,
+            "area_um2": table,
+            "held_out": held_out(table, own),
+        }
     )
 
 
@@ -101,6 +115,15 @@ def read() -> tuple[pd.DataFrame, list[dict[str, object]]]:
     """The committed measurements: areas, and the libraries they are of."""
     libraries = pd.read_csv(LIBRARIES)
     return pd.read_csv(AREAS), [{str(key): value for key, value in row.items()} for row in libraries.to_dict("records")]
+
+
+def told(table: SynthesisTable, areas: pd.DataFrame) -> str:
+    """Errors in % for people: of each component over the chips of the fit, and on each chip held out."""
+    own = areas.loc[areas["library"] == table.library]
+    found = 100 * errors(table.area_um2, own)
+    seen = found[table.fitted].abs()
+    shown = pd.DataFrame({"fit, mean": seen.mean(axis=1), "fit, worst": seen.max(axis=1)})
+    return shown.join(found[list(table.held_out.chips)]).to_string(float_format="{:.1f}".format, na_rep="")
 
 
 def text_of(table: SynthesisTable) -> str:
@@ -124,8 +147,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         write_whole(given.folder / f"{table.library}.yaml", text_of(table).encode())
         held = table.held_out
-        print(f"{table.library}: {len(table.fitted)} chips fitted; held out {held.chips}")
-        print(f"  mean error {held.mean_error:.1%}, worst {held.worst_error:.1%}")
+        print(f"{table.library}: {len(table.fitted)} chips fitted; errors in % of these and of chips held out")
+        print(told(table, areas))
+        print(f"held out: mean error {held.mean_error:.1%}, worst {held.worst_error:.1%}")
     return refused
 
 

@@ -114,6 +114,7 @@ def _summary(found: Estimate) -> Table:
         "power": f"{item.power.described('W')} at {item.clock_ns:g} ns and {item.voltage:g} V",
         "memory off the chip": f"{item.external.described('J')} of a pass, not counted above",
         "area": f"{_mm2(found.area.total)} mm2 without pads; memories {_mm2(found.area.parts['memories'])}",
+        "logic synthesised": _measured(found.area),
         "pass": f"{work.cycles:,} cycles, {item.seconds * 1e6:,.1f} µs",
         "products with a zero": "told apart"
         if item.zeros_known
@@ -122,6 +123,14 @@ def _summary(found: Estimate) -> Table:
         "memory tables": "; ".join(use.name for use in technology.memory),
     }
     return facts(f"{work.entry} on chip {work.chip.name}: energy and area, in brackets the range", rows)
+
+
+def _measured(item: Area) -> str:
+    """Whether the area's components are as large as those that its model was fitted to."""
+    if not item.beyond:
+        return "components of all these sizes"
+    name, times = max(item.beyond.items(), key=lambda pair: pair[1])
+    return f"{len(item.beyond)} components are beyond the sizes measured, {name} {times:.1f} times: a wider range"
 
 
 def _mm2(item: Range) -> str:

@@ -50,6 +50,7 @@ def test_tables_name_sources_and_rows(program):
     shown = call(program, "--tech", "ihp130").stdout
     for text in ("Horowitz", "Aladdin", "ihp_sg13g2", "clock tree", "memory leakage", "c", "forward", "not known"):
         assert text in shown
+    assert "components are beyond the sizes measured" in shown
 
 
 def test_csv_sums_to_the_total(program, tmp_path):

@@ -1,16 +1,21 @@
 """What a technology's file may hold, and how a wrong one is refused."""
 
+import numpy as np
 import pytest
 
 from estimate.area import area
+from estimate.cells import cells, merged
 from estimate.device import Device, told
 from estimate.energy import energy
 from estimate.logic_table import LogicTable
+from estimate.prices import Answers
 from estimate.structure import structure
 from estimate.technology import Technology, TechnologyError, technologies
 from tests.estimate.made import FIELDS, LOGIC, PAPER, STEPS, technology, work, write
 
 HARDWARE = structure(PAPER)
+NAMES = list(HARDWARE)
+LEFT = dict(zip(NAMES, merged(PAPER)[0], strict=True))
 
 
 def test_shipped_ones_load_and_estimate():
@@ -78,9 +83,14 @@ def test_disagreeing_tables_are_the_bar(tmp_path):
     write(tmp_path)
     (tmp_path / "other.yaml").write_text((tmp_path / "logic.yaml").read_text().replace("1000", "4000"))
     made = technology(tmp_path, logic=[{"table": "logic.yaml"}, {"table": "other.yaml"}])
-    found = area(PAPER, made).tree["logic"]["multipliers"]
-    part = 72 * (4000 - 1000) / 0.5 / 1e6
-    assert found.high - found.low == pytest.approx(part)
+    one, other, mean = (cells(made, PAPER, Answers(logic=table)) for table in (0, 1, None))
+    more = (other - one)[NAMES.index("multipliers")]
+    assert more == pytest.approx(LEFT["multipliers"] * 72 * (4000 - 1000) / 0.5)
+    assert mean == pytest.approx(np.sqrt(one * other))
+    found = area(PAPER, made)
+    memories = found.parts["memories"].central * 1e6
+    totals = [(table.sum() + memories) / 1e6 / found.total.central for table in (one, other)]
+    assert found.doubts["logic"] == pytest.approx(totals)
 
 
 def test_a_central_table_is_the_centre(tmp_path):
@@ -89,10 +99,11 @@ def test_a_central_table_is_the_centre(tmp_path):
     tables = [{"table": "logic.yaml"}, {"table": "other.yaml"}]
     part = HARDWARE["multipliers"]
     rest = part.adder_bits * 10 + part.register_bits * 10 + part.select_bits
-    for central, one in ((None, 2000), ("other.yaml", 4000)):
+    one, other = (72 * micro + rest for micro in (1000, 4000))
+    for central, expected in ((None, np.sqrt(one * other)), ("other.yaml", other)):
         made = technology(tmp_path, logic=tables, central=central)
         found = area(PAPER, made).tree["logic"]["multipliers"].central
-        assert found == pytest.approx((72 * one + rest) / 0.5 / 1e6)
+        assert found == pytest.approx(LEFT["multipliers"] * expected / 0.5 / 1e6)
     with pytest.raises(TechnologyError, match="central"):
         technology(tmp_path, logic=tables, central="none")
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from arch.errors import InputError
-from estimate.logic import AreaUnits
 from estimate.scaling import scaling
-from estimate.structure import structure
 from synthesis import campaign, run
 from synthesis.blocks import MULTIPLIER
-from synthesis.chips import FITTED, HELD_OUT
-from synthesis.fit import fit, held_out, make_table, read
+from synthesis.chips import FITTED
 from synthesis.functions import expression, pins_of, truth
-from synthesis.mapping import Recipe, map_block, mapped_netlist
+from synthesis.mapping import Mapped, Recipe, map_block, mapped_netlist
+from synthesis.measure import Measured
 from synthesis.netlist import Netlist
 from synthesis.power import capacitances, counted, energy
 
@@ -65,41 +62,6 @@ def test_multiplier_multiplies_and_is_priced(library, eight):
     assert found.leakage_w == pytest.approx(1.5e-9 * len(netlist.cells))
 
 
-def test_areas_that_follow_the_units_are_found_again():
-    true = AreaUnits(
-        constant=500, register_bit=60, adder_bit=40, select_bit=9, multiplier_bit=20, multiplier_bit2=40,
-        mean_error=0, worst_error=0,
-    )  # fmt: skip
-    rows = [
-        {"chip": chip.name, "component": name, "area_um2": true.area(units, chip.word_bits)}
-        for chip in (*FITTED, HELD_OUT[0], HELD_OUT[-1])
-        for name, units in structure(chip).items()
-    ]
-    areas = pd.DataFrame(rows)
-    held = held_out(fit(areas), areas)
-    assert set(held.chips) == {"tiny", "paper"}
-    assert held.worst_error < 0.002
-    areas.loc[areas["chip"] == "tiny", "area_um2"] *= 1.1
-    assert held_out(fit(areas), areas).chips["tiny"] == pytest.approx(1 / 1.1 - 1, abs=0.002)
-
-
-def test_measurements_name_chips_and_components():
-    areas, libraries = read()
-    chips = {chip.name: chip for chip in (*FITTED, *HELD_OUT)}
-    assert set(areas["library"]) == {row["library"] for row in libraries}
-    for library, chip in set(zip(areas["library"], areas["chip"], strict=True)):
-        rows = areas[(areas["library"] == library) & (areas["chip"] == chip)]
-        assert sorted(rows["component"]) == sorted(structure(chips[chip]))
-        assert np.all(rows["area_um2"] > rows["sequential_um2"])
-
-
-def test_too_few_chips_are_refused():
-    areas, libraries = read()
-    few = areas.loc[areas["chip"] == "t4l2"]
-    with pytest.raises(InputError, match="1 chips are measured, at least 12"):
-        make_table(libraries[0], few)
-
-
 def test_scaling():
     factors = scaling(130, 65, 1.2, 1.1)
     assert factors["area"].low == pytest.approx(1.5 / 6.4)
@@ -117,3 +79,20 @@ def test_bad_libraries_are_one_line(command, tmp_path: Path, capsys):
     for path in (text, tmp_path / "none.lib"):
         assert command([str(path)]) == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_report_has_components_beside_the_model_and_the_multiplier(library, capsys):
+    chip = next(chip for chip in FITTED if chip.name == "w8")
+    block = Mapped(area=5e4, sequential=1e4, cells={"NAND2": 700, "DFF": 50}, delay_ps=1234.5)
+    measured = [Measured("host", "host", 1, block), Measured("feature", "feature.bank", 2, block)]
+    found = run.report(chip, library, Recipe(), measured)
+    assert found["area_um2"] == 15e4 and found["nand2"] == 15e4 / 4
+    assert found["components"]["feature"] == {
+        "area_um2": 1e5, "sequential_um2": 2e4, "cells": 1500, "delay_ps": 1234.5, "model_um2": None,
+    }  # fmt: skip
+    plain, booth = (found["multiplier"][way] for way in ("plain", "booth"))
+    assert plain["nand2"] == plain["area_um2"] / 4 and "-booth" in booth["recipe"] and "-booth" not in plain["recipe"]
+    run.show(found)
+    printed = capsys.readouterr().out
+    for text in ("host", "100,000", "1,500", "1,234", f"{plain['nand2']:,.0f} NAND2", plain["recipe"]):
+        assert text in printed
