@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 from arch.chip import Chip
@@ -68,11 +68,14 @@ def networks(draw):
     return network, min(reach[0] * planes * size[1] * 6 * 7 // 10, MOST_BYTES)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(networks(), st.integers(0, 1 << 30))
 def test_bands_of_columns_are_what_pytorch_computes(drawn, seed):
     network, memory = drawn
-    build, program = built(network, sized(memory))
+    try:
+        build, program = built(network, sized(memory))
+    except NetworkError:  # too small even for bands of one column
+        reject()
     assume(columns_pass(program))
     words = given_words(program, seed)
     slow = SteppingMachine(program).run(INFER, words, trace=True)
