@@ -66,7 +66,7 @@ def _cost(network: Network, chip: Chip, layers: tuple[str, ...]) -> tuple[int, l
     mapping = Mapping({layer: Choice(recompute=True) for layer in layers})
     build = cost_network(network, chip, Options(learning_rate=2.0**-8, mapping=mapping))
     assert build.program and build.graph
-    return report(build.program, TRAIN, network.name, ()).cycles, candidates(build.graph)
+    return report(build.program, TRAIN, network.name).cycles, candidates(build.graph)
 
 
 if __name__ == "__main__":

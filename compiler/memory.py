@@ -209,7 +209,7 @@ class Memory:
         """Transfers between lines of a map from word `first` on and those of its place outside from `offset` on."""
         external = self.home(name, store) + offset
         self._moves(name, line_transfers(store, first, external, some, outward, self.chip))
-        self.cost += some.lines * some.count
+        self.cost += some.lines * some.words
 
     def _moves(self, name: str, made: Iterator[Transfer]) -> None:
         assert self.operation is not None

@@ -21,10 +21,10 @@ def page_size(store: Store, chip: Chip) -> int:
 
 
 class Lines(NamedTuple):
-    """`lines` of `count` words; from one to the next are `pitch` words on the chip and `apart` words outside."""
+    """`lines` of `words` words; from one to the next are `pitch` words on the chip and `apart` words outside."""
 
     lines: int
-    count: int
+    words: int
     pitch: int
     apart: int
 
@@ -38,13 +38,13 @@ def line_transfers(
     while done < some.lines:
         start = first + done * some.pitch
         room = (start // page + 1) * page - start
-        lines = min(some.lines - done, max(1, (room - some.count) // some.pitch + 1))
+        lines = min(some.lines - done, max(1, (room - some.words) // some.pitch + 1))
         yield Transfer(
             outward=int(outward),
             memory=_MEMORIES[store],
             word=start,
             external=external + done * some.apart,
-            count=some.count,
+            count=some.words,
             lines=lines,
             pitch=some.pitch if lines > 1 else 0,
             external_pitch=some.apart if lines > 1 else 0,

@@ -85,25 +85,35 @@ def fit(activity: pd.DataFrame, runs: pd.DataFrame, chips: Mapping[str, Chip]) -
     """The energies from rows of `ACTIVITY` and those of `RUNS`. Raises `InputError` where there are none."""
     if activity.empty:
         raise InputError("no run of the fit is measured; `python -m synthesis.validation LIBERTY` measures them")
-    whole = activity.groupby(["chip", "program"])["switching_nj"].sum()
+    whole = _by_run(activity, "switching_nj")
     events = {(row["chip"], row["program"]): row for row in runs.to_dict("records")}
-    worked = {key: operations(chips[key[0]], events[key]) for key in whole.index}
+    worked = {key: operations(chips[key[0]], events[key]) for key in whole}
     prices = {}
-    for name, rows in activity.groupby("component"):
-        keys = list(zip(rows["chip"], rows["program"], strict=True))
-        weights = 1 / whole.loc[keys].to_numpy()
+    for component, rows in activity.groupby("component"):
+        name, keys = str(component), list(zip(rows["chip"], rows["program"], strict=True))
+        weights = 1 / np.array([whole[key] for key in keys])
         inputs = np.array([worked[key][name] for key in keys]) * weights[:, None]
-        prices[str(name)] = tuple(_non_negative(inputs, rows["switching_nj"].to_numpy() * weights) * 1e3)
-    clock = activity.groupby(["chip", "program"])["clock_nj"].sum()
-    bits = np.array([register_cycles(chips[key[0]], events[key]) for key in clock.index])
-    return EnergyFit(prices, float(np.mean(clock.to_numpy() / bits)) * 1e3)
+        prices[name] = tuple(_non_negative(inputs, rows["switching_nj"].to_numpy() * weights) * 1e3)
+    clock = _by_run(activity, "clock_nj")
+    shares = [energy / register_cycles(chips[key[0]], events[key]) for key, energy in clock.items()]
+    return EnergyFit(prices, float(np.mean(shares)) * 1e3)
+
+
+def _by_run(activity: pd.DataFrame, column: str) -> dict[tuple[str, str], float]:
+    """Sums of a column over the components of each chip's program."""
+    sums: dict[tuple[str, str], float] = {}
+    for row in activity.to_dict("records"):
+        key = row["chip"], row["program"]
+        sums[key] = sums.get(key, 0.0) + row[column]
+    return sums
 
 
 def errors(found: EnergyFit, activity: pd.DataFrame, runs: pd.DataFrame, chips: Mapping[str, Chip]) -> pd.DataFrame:
     """A row a run: nJ of switching and with the clock's pins, measured and predicted, and relative errors."""
     events = {(row["chip"], row["program"]): row for row in runs.to_dict("records")}
     rows = []
-    for (chip, program), group in activity.groupby(["chip", "program"], sort=False):
+    for chip, program in _by_run(activity, "switching_nj"):
+        group = activity[(activity["chip"] == chip) & (activity["program"] == program)]
         run = events[chip, program]
         known = found.switching(chips[chip], run)
         switching = sum(known[name] for name in group["component"])

@@ -125,7 +125,7 @@ def show(table: pd.DataFrame) -> None:
         for column in ("error", "error_with_clock"):
             sizes = group[column].abs()
             print(
-                f"{'held-out ' + name if name else 'fitted'}, {column.replace('_', ' ')}: mean {sizes.mean():.1%}, "
+                f"{f'held-out {name}' if name else 'fitted'}, {column.replace('_', ' ')}: mean {sizes.mean():.1%}, "
                 f"worst {sizes.max():.1%} of {len(group)} runs; within {LIMIT:.0%}: {(sizes <= LIMIT).sum()}"
             )
     factors = (table["delayed_nj"] / table["switching_nj"]).dropna()

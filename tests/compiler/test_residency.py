@@ -147,7 +147,9 @@ class Words:
 
     def _needed(self, name: str, step: Run, axis: int) -> tuple[int, int]:
         if can_band(step.operation) or step.operation.operator in SUMS:
-            return source_side(step.operation, self.graph, axis, *_side(step.views[cut_map(step.operation)], axis))
+            cut = step.views[cut_map(step.operation)]
+            assert isinstance(cut, MapView)
+            return source_side(step.operation, self.graph, axis, *_side(cut, axis))
         return 0, (self.layouts[name].height, self.layouts[name].width)[axis]
 
     def _write_rows(self, name: str, store: Store, row: int, first: int, stop: int) -> None:

@@ -37,15 +37,19 @@ def made(runs) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(delayed_nj=np.nan, clock_nj=1.0)
 
 
+def _largest(errors: pd.Series | pd.DataFrame) -> float:
+    return float(np.abs(np.asarray(errors)).max())
+
+
 def test_energies_that_follow_the_operations_are_found_again(made, runs):
     table = compared(made, runs)
-    assert table["error"].abs().max() < 1e-3
+    assert _largest(table["error"]) < 1e-3
     high = made["program"].isin(programs.HELD_OUT)
     made.loc[high, "switching_nj"] *= 1.25
     table = compared(made, runs)
     held = table["program"].isin(programs.HELD_OUT)
     assert table.loc[held, "error"].to_numpy() == pytest.approx(1 / 1.25 - 1, abs=2e-3)
-    assert table.loc[~held, "error"].abs().max() < 1e-3
+    assert _largest(table.loc[~held, "error"]) < 1e-3
 
 
 def test_products_with_a_zero_are_told_apart(runs):
@@ -73,9 +77,9 @@ def test_runs_outside_the_fit_are_predicted(energies, runs):
     table = compared(energies, runs)
     held = table[table["held_out"] != ""]
     assert len(held) >= 5
-    assert held["error"].abs().mean() < 0.11
-    assert held["error"].abs().max() < 0.17
-    assert held["error_with_clock"].abs().max() < LIMIT / 10
+    assert np.abs(held["error"].to_numpy()).mean() < 0.11
+    assert _largest(held["error"]) < 0.17
+    assert _largest(held["error_with_clock"]) < LIMIT / 10
 
 
 def test_bad_calls_are_one_line(capsys, library):
