@@ -124,7 +124,7 @@ def errors(found: EnergyFit, activity: pd.DataFrame, runs: pd.DataFrame, chips: 
                 "chip": chip,
                 "program": program,
                 "switching_nj": measured,
-                "delayed_nj": group["delayed_nj"].sum(skipna=False),
+                "delayed_nj": float(np.sum(group["delayed_nj"].to_numpy())),
                 "clock_nj": pins,
                 "predicted_nj": switching,
                 "error": switching / measured - 1,
