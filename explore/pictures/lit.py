@@ -27,15 +27,15 @@ def array_lit(program: Program, entry: str, inputs: dict[str, np.ndarray] | None
 
     A multiplier's brightness is the share of the row's busy cycles in which both its operands are not zero, watched
     clock by clock on the stepping simulator: padding, lanes without a channel and zeros left by ReLU stay dark.
-    `inputs` are integers by the names of the program's input regions, zeros without them. Raises `InputError` if the
-    pass takes more than 200,000 cycles.
+    `inputs` are integers by the names of the program's input regions; without them they are made, real numbers from 0
+    to 1 and label 0, and the title says so. Raises `InputError` if the pass takes more than 200,000 cycles.
 
     >>> from tinycl import Network, compile
     >>> program = compile(Network("n", (3, 4, 4)).conv(4).dense(2)).program
     >>> array_lit(program, "infer").axes[0].get_title().splitlines()[0]
     'conv1 forward'
     """
-    rows = watched(program, entry, inputs)
+    rows = watched(program, entry, inputs or _made(program))
     chip = program.chip
     lines = -(-len(rows) // _COLUMNS)
     columns = min(len(rows), _COLUMNS)
@@ -50,20 +50,25 @@ def array_lit(program: Program, entry: str, inputs: dict[str, np.ndarray] | None
         axes.set_yticks([0, chip.taps - 1], ["tap 0", str(chip.taps - 1)], fontsize=8)
     for axes in panels[len(rows) :]:
         axes.set_axis_off()
-    picture.suptitle(f"one {entry} pass on chip {chip.name}, {chip.taps} taps x {chip.lanes} lanes", fontsize=11)
+    made = "" if inputs else ", made inputs"
+    picture.suptitle(f"one {entry} pass on chip {chip.name}, {chip.taps} taps x {chip.lanes} lanes{made}", fontsize=11)
     if image is not None:
         label = "share of busy cycles\nwith a product that is not zero"
         picture.colorbar(image, ax=panels.tolist(), label=label, fraction=0.05)
     return picture
 
 
-def watched(
-    program: Program, entry: str, inputs: dict[str, np.ndarray] | None = None
-) -> dict[tuple[str, str], np.ndarray]:
+def _made(program: Program) -> dict[str, np.ndarray]:
+    """Random numbers from 0 to 1 for every input; a label, which has no fraction bits, is 0."""
+    rng = np.random.default_rng(0)
+    return {name: rng.integers(0, 2 ** max(0, item.fraction), item.shape) for name, item in program.inputs.items()}
+
+
+def watched(program: Program, entry: str, inputs: dict[str, np.ndarray]) -> dict[tuple[str, str], np.ndarray]:
     """For each layer and phase with steps, the share of its busy cycles in which each multiplier works, float[T, L]."""
     chip = program.chip
     machine = SteppingMachine(program)
-    write_inputs(program, machine.image, inputs or {})
+    write_inputs(program, machine.image, inputs)
     machine.start(entry)
     state, code = machine.state, machine.tables[1]
     sequencer, counters, cells = state["sequencer"], state["counters"][Engine.ARRAY], state["cells"]
