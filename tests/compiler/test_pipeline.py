@@ -29,9 +29,11 @@ def build():
 def test_it_stops_after_any_pass(build):
     made = {
         "lowering": "graph",
+        "capping": "graph",
         "patches": "graph",
         "normalisation": "graph",
         "differentiation": "graph",
+        "recomputation": "graph",
         "kernels": "kernels",
         "calibration": "largest",
     }
