@@ -23,6 +23,7 @@ from arch.events import DATA_DEPENDENT, Event
 from arch.files import write_whole
 from arch.program import ProgramError
 from arch.workload import Workload
+from compiler.nodes import NetworkError
 from estimate.logic_table import LogicTable, logic_file
 from estimate.usage import features
 from rtl.verilog import NetlistError
@@ -100,7 +101,7 @@ def campaign(chip: Chip, library: Library, parts: Sequence[Part], delays: bool) 
     for name in (*programs.FITTED, *programs.HELD_OUT):
         try:
             energies, events = measured(chip, parts, name, delays)
-        except ProgramError as error:
+        except (NetworkError, ProgramError) as error:
             say(f"{chip.name}: {name} is left out: {error}")
             continue
         put(energies, ACTIVITY)
