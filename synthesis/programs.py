@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -80,8 +81,8 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
     """float64[n, 1, 8, 8] from 0 to 1, and classes: scikit-learn's digits (UCI)."""
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
-    images, labels = bunch.images, bunch.target  # pyright: ignore[reportAttributeAccessIssue]
+    bunch: Any = load_digits()
+    images, labels = bunch.images, bunch.target
     kept = labels < CLASSES
     return images[kept, None] / 16.0, labels[kept].astype(np.int64)
 

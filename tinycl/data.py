@@ -7,6 +7,7 @@ import pickle
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,8 +34,8 @@ def digits() -> DataSet:
     """scikit-learn's 1,797 handwritten digits of 8 x 8 pixels (UCI Optical Recognition of Handwritten Digits)."""
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
-    return DataSet("digits", bunch.images[:, None] / 16.0, bunch.target.astype(np.int64))  # pyright: ignore[reportAttributeAccessIssue]
+    bunch: Any = load_digits()
+    return DataSet("digits", bunch.images[:, None] / 16.0, bunch.target.astype(np.int64))
 
 
 def digits_as_images(side: int = 32, channels: int = 3) -> DataSet:
