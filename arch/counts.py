@@ -11,7 +11,7 @@ from arch.chip import Chip
 from arch.events import Event
 from arch.isa import Compute, Destination, Emission, Instruction, Load, Loss, Moving, Reduction, Space, Transfer
 from arch.recall import by_form
-from arch.timing import duration, emitted_words, streams_rows, writes_rows
+from arch.timing import duration, emitted_words, loads, streams_rows, writes_rows
 from arch.transfer import count_transfer
 from arch.traversal import accesses, inner_steps, masks_by_pixels, pixel_words, positions, source_words
 
@@ -101,6 +101,13 @@ def _count_compute(events: Counter[Event], compute: Compute, chip: Chip, execute
     events[Event.ROUNDED_WORDS] += words
     if compute.mask and not masks_by_pixels(compute):
         events[_READS[compute.mask_space]] += words
+
+
+def fills(instruction: Instruction, chip: Chip) -> int:
+    """How often the loader fills the window, the block or the pixels for a COMPUTE: once a position and inner step."""
+    if not isinstance(instruction, Compute) or not loads(instruction):
+        return 0
+    return instruction.outer * instruction.inner * positions(instruction, chip) * inner_steps(instruction)
 
 
 def map_words(compute: Compute, chip: Chip) -> int:

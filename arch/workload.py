@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from arch.chip import Chip
-from arch.counts import counted
+from arch.counts import counted, fills
 from arch.errors import InputError
 from arch.events import UNCOUNTED, Event
 from arch.isa import Compute, Engine, Instruction, mode_of
@@ -28,7 +28,9 @@ class Work:
 
     `cycles` as in the compiler's report: rows sum to the pass. `counts` by `arch.events.Event`, summed over engines;
     those that depend on values are 0 in closed form. `steps` are array steps by name in `arch.isa.MODES`. `macs` by the
-    layer's definition. `zero_products`: products of steps with an operand that is zero; None if unknown.
+    layer's definition. `fills`: how often the loader fills the window, the block or the pixels. `zero_products`:
+    products of steps with an operand that is zero; `turned_bits`: bits of multipliers' stationary operands that are
+    others than in the step before; None if unknown.
     """
 
     layer: str
@@ -37,7 +39,9 @@ class Work:
     counts: tuple[int, ...]
     steps: dict[str, int]
     macs: int
+    fills: int = 0
     zero_products: int | None = None
+    turned_bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,15 @@ class Workload:
         """Events of the whole pass, by `Event`."""
         return tuple(sum(row.counts[event] for row in self.rows) for event in Event)
 
-    def measured(self, program: Program, counts: Mapping[Engine, np.ndarray], passes: int = 1) -> Workload:
-        """With a simulator's counts, int64[instructions, events] by engine (`sim.result.Result.per_instruction`).
+    def measured(
+        self,
+        program: Program,
+        counts: Mapping[Engine, np.ndarray],
+        passes: int = 1,
+        turned: np.ndarray | None = None,
+    ) -> Workload:
+        """With a simulator's counts, int64[instructions, events] by engine (`sim.result.Result.per_instruction`), and
+        the bits that turn, int64[instructions of the array] (`Result.turned`), which are unknown without.
 
         `program` is the one that this is a workload of. Of several passes it is the mean, each count rounded: exact
         but for the cycles of instructions that skip. Products with a zero operand are known if they were counted.
@@ -82,7 +93,8 @@ class Workload:
         mean = {engine: np.rint(values / passes).astype(np.int64) for engine, values in counts.items()}
         lengths = {engine: values[:, Event.BUSY].tolist() for engine, values in mean.items()}
         run = scheduled(program, self.entry, lengths)
-        rows = tuple(_measured(phase, mean, zeros) for phase in run.phases)
+        known = None if turned is None or (turned == UNCOUNTED).any() else np.rint(turned / passes)
+        rows = tuple(_measured(phase, mean, zeros, known, program.chip) for phase in run.phases)
         return replace(self, cycles=run.cycles, estimated=False, rows=rows)
 
     def assuming(self, zero_share: float) -> Workload:
@@ -103,10 +115,12 @@ def _closed(phase: Phase, chip: Chip) -> Work:
         found = counted(item, chip)
         events.update(found)
         steps[_mode(item)] += found[Event.STEPS]
-    return _work(phase, tuple(events[event] for event in Event), steps)
+    return _work(phase, tuple(events[event] for event in Event), steps, chip)
 
 
-def _measured(phase: Phase, counts: Mapping[Engine, np.ndarray], zeros: bool) -> Work:
+def _measured(
+    phase: Phase, counts: Mapping[Engine, np.ndarray], zeros: bool, turned: np.ndarray | None, chip: Chip
+) -> Work:
     """The phase with its counts; without `zeros`, products with a zero operand were not counted."""
     taken = [counts[engine][index] for engine, index in phase.places]
     steps: Counter[str] = Counter()
@@ -115,12 +129,18 @@ def _measured(phase: Phase, counts: Mapping[Engine, np.ndarray], zeros: bool) ->
     total = np.sum(taken, axis=0)
     if not zeros:
         total[Event.ZERO_PRODUCTS] = 0
-    work = _work(phase, tuple(total.tolist()), steps)
-    return replace(work, zero_products=int(total[Event.ZERO_PRODUCTS]) if zeros else None)
+    work = _work(phase, tuple(total.tolist()), steps, chip)
+    array = [index for engine, index in phase.places if engine == Engine.ARRAY]
+    return replace(
+        work,
+        zero_products=int(total[Event.ZERO_PRODUCTS]) if zeros else None,
+        turned_bits=None if turned is None else int(turned[array].sum()),
+    )
 
 
-def _work(phase: Phase, counts: tuple[int, ...], steps: Counter[str]) -> Work:
-    return Work(phase.layer, phase.phase, phase.cycles, counts, dict(+steps), phase.macs)
+def _work(phase: Phase, counts: tuple[int, ...], steps: Counter[str], chip: Chip) -> Work:
+    filled = sum(fills(item, chip) for item in phase.instructions)
+    return Work(phase.layer, phase.phase, phase.cycles, counts, dict(+steps), phase.macs, filled)
 
 
 def _mode(item: Instruction) -> str:

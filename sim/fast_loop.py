@@ -14,10 +14,10 @@ from sim import fast_dense, fast_gradients, fast_nest, fast_window
 from sim.fast_dma import transfer
 from sim.fast_load import load_registers
 from sim.fast_loss import write_loss
+from sim.fast_operands import count_products
 from sim.fast_skip import count_made
 from sim.fast_table import KINDS
 from sim.fast_vectors import OPTIONS, compiled, word_at
-from sim.fast_zeros import count_zeros
 from sim.sources import version
 
 _LOAD, _LOSS, _TRANSFER = KINDS.index("load"), KINDS.index("loss"), KINDS.index("transfer")
@@ -121,8 +121,9 @@ def loop() -> Callable:
     """The compiled loop: (sizes, table, memories, scratch, inputs, order, outputs, collected, counted, made, zeros).
 
     Runs the `ROW`s of `table` once for each sample in `order` (int64), copying the inputs before and the outputs after,
-    into collected[step] (int16; no outputs: empty); adds `DATA_DEPENDENT` events to counted, int64[rows, 3], the last
-    one if `zeros`; puts into made (int64) the iterations that COMPUTEs with `skip` make, each from its `made` on.
+    into collected[step] (int16; no outputs: empty); adds `DATA_DEPENDENT` events and bits that turn to counted,
+    int64[rows, 4], the last two if `zeros`; puts into made (int64) the iterations that COMPUTEs with `skip` make, each
+    from its `made` on.
     """
     mark = version("fast")
 
@@ -134,7 +135,9 @@ def loop() -> Callable:
                 if table[i].skip:
                     count_made(table[i], sizes, memories, made)
                 if zeros and table[i].opcode == _COMPUTE:
-                    counted[i, 2] += count_zeros(table[i], sizes, memories, scratch.marks)
+                    found = count_products(table[i], sizes, memories, scratch.operands)
+                    counted[i, 2] += found[0]
+                    counted[i, 3] += found[1]
                 saturations, lost = _execute(table[i], sizes, memories, scratch)
                 counted[i, 0] += saturations
                 counted[i, 1] += lost

@@ -75,12 +75,12 @@ def places(compute: Compute, chip: Chip) -> int:
 
 
 class Passes:
-    """What the passes of one run counted; ZERO_PRODUCTS if `zeros`, else `UNCOUNTED`."""
+    """What the passes of one run counted; ZERO_PRODUCTS and bits that turn if `zeros`, else `UNCOUNTED`."""
 
     def __init__(self, plan: Plan, zeros: bool):
         self.plan = plan
         self.zeros = zeros
-        self.values = np.zeros((plan.table.size, len(DATA_DEPENDENT)), np.int64)
+        self.values = np.zeros((plan.table.size, len(DATA_DEPENDENT) + 1), np.int64)
         self.events = {engine: np.zeros_like(events) for engine, events in plan.events.items()}
         self.slots = plan.slots
         self.cycles = 0
@@ -98,10 +98,19 @@ class Passes:
         found = {engine: events.copy() for engine, events in self.events.items()}
         for row, values in enumerate(self.values):
             engine, index = self.plan.slot(row)
-            found[engine][index, list(DATA_DEPENDENT)] = values
+            found[engine][index, list(DATA_DEPENDENT)] = values[:-1]
         if not self.zeros:
             for events in found.values():
                 events[:, Event.ZERO_PRODUCTS] = UNCOUNTED
+        return found
+
+    def turned(self) -> np.ndarray:
+        """Bits of stationary operands that turn in each of the array's instructions, int64[instructions]."""
+        found = np.full(len(self.plan.streams[Engine.ARRAY]), 0 if self.zeros else UNCOUNTED)
+        for row, values in enumerate(self.values):
+            engine, index = self.plan.slot(row)
+            if self.zeros and engine == Engine.ARRAY:
+                found[index] = values[-1]
         return found
 
     def result(self, outputs: dict[str, np.ndarray]) -> Result:
@@ -110,7 +119,7 @@ class Passes:
         counters = np.stack([events[engine].sum(axis=0) for engine in ENGINES])
         if not self.zeros:
             counters[:, Event.ZERO_PRODUCTS] = UNCOUNTED
-        return Result(self.slots[-1].last, counters, events, outputs, self.cycles, self.retirements)
+        return Result(self.slots[-1].last, counters, events, outputs, self.cycles, self.retirements, self.turned())
 
 
 def plan_of(streams: dict[Engine, list[Instruction]], chip: Chip) -> Plan:

@@ -97,8 +97,8 @@ class Scratch(NamedTuple):
     """Room for one instruction at a time, flat; what it holds between instructions has no meaning, but is finite.
 
     float64: `source` padded windows or blocks, `factors` kernels, `pixels` gradient words, `sums` accumulators;
-    int64: `powers` of a loss, `products` of weight rows, int32: their `multipliers`; int16: `words` of blocks; uint8:
-    `marks` of what is not zero (`sim.fast_zeros`).
+    int64: `powers` of a loss, `products` of weight rows, int32: their `multipliers`; int16: `words` of blocks,
+    `operands` of a step and those of the last one (`sim.fast_operands`).
     """
 
     source: np.ndarray
@@ -109,7 +109,7 @@ class Scratch(NamedTuple):
     products: np.ndarray
     multipliers: np.ndarray
     words: np.ndarray
-    marks: np.ndarray
+    operands: np.ndarray
 
 
 def sizes(chip: Chip) -> Sizes:
@@ -199,7 +199,7 @@ def scratch(instructions: Iterable[Instruction], chip: Chip) -> Scratch:
         products=np.zeros(chip.accumulator_banks * chip.multipliers, np.int64),
         multipliers=np.zeros(chip.multipliers, np.int32),
         words=np.zeros(words, np.int16),
-        marks=np.zeros((2 + chip.kernel_registers) * chip.multipliers, np.uint8),
+        operands=np.zeros((3 + chip.kernel_registers) * chip.multipliers, np.int16),
     )
 
 

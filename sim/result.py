@@ -21,7 +21,9 @@ class Result:
     over all passes. `counters` is int64[engines, events], rows as `arch.isa.ENGINES`, columns as `arch.events.Event`;
     `per_instruction` has for each engine an int64[instructions of the entry, events] of what each instruction counted,
     HALT included. `retirements` is filled only where a trace was asked for, in order of cycle and then engine.
-    `outputs` are the program's output regions, int16.
+    `outputs` are the program's output regions, int16. `turned`, int64[instructions of the array], counts bits of
+    multipliers' stationary operands that are others than in the step before, where the fast simulator counts zeros; it
+    is `UNCOUNTED` where it does not, and empty from the stepping simulator.
     """
 
     cycles: int
@@ -30,6 +32,7 @@ class Result:
     outputs: dict[str, np.ndarray]
     all_cycles: int
     retirements: list[Retirement] = field(default_factory=list)
+    turned: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def write_inputs(program: Program, image: Image, inputs: dict[str, np.ndarray]) -> None:

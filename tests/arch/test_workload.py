@@ -50,6 +50,29 @@ def test_counts_are_those_of_the_simulator(skip):
         assert closed.cycles == found.cycles
 
 
+def test_bits_that_turn_are_known_where_they_were_counted():
+    program = program_of(False)
+    closed, result = Workload.of(program, TRAIN), run(program, 2)
+    most = [row.counts[Event.STEPS] * CHIP.multipliers * CHIP.word_bits for row in closed.rows]
+    found = closed.measured(program, result.per_instruction, 2, result.turned)
+    counted = [row.turned_bits or 0 for row in found.rows]
+    assert all(0 <= turned <= count for turned, count in zip(counted, most, strict=True))
+    assert sum(counted) == pytest.approx(result.turned.sum() / 2, abs=len(result.turned)) and sum(counted) > 0
+    plain = FastMachine(program).run(TRAIN)
+    for other in (
+        closed,
+        closed.measured(program, result.per_instruction, 2),
+        closed.measured(program, plain.per_instruction, 1, plain.turned),
+    ):
+        assert {row.turned_bits for row in other.rows} == {None}
+
+
+def test_fills_are_positions_and_inner_steps_of_every_group():
+    for row in Workload.of(program_of(False), TRAIN).rows:
+        assert (row.fills > 0) == bool(set(row.steps) - {"dense_input", "dense_bias", "rows"})
+        assert row.fills <= row.counts[Event.STEPS]
+
+
 def test_rows_name_layers_and_modes():
     work = Workload.of(program_of(False), TRAIN, "small")
     names = {(row.layer, row.phase) for row in work.rows}

@@ -48,6 +48,8 @@ class Reference:
         self.indices = np.zeros_like(self.sums)
         self.executed = np.zeros(0, np.int64)  # iterations made at each position of each group of the last COMPUTE
         self.events: Counter[Event] = Counter()
+        self.stationary = np.zeros((chip.taps, chip.lanes), np.int64)  # operands of the last step
+        self.turned = 0  # bits of them that were others than in the step before
 
     def execute(self, instruction: Instruction) -> None:
         """Carry out one instruction."""
@@ -163,6 +165,7 @@ class Reference:
                         routed_a = _routed(a, compute.moving_route, j, tap_of_word)
                         routed_b = _routed(b, compute.stationary_route, j, tap_of_word)
                         self._count_zeros(routed_a, routed_b)
+                        self._count_turned(routed_b)
                         product = routed_a * routed_b
                         product = np.broadcast_to(-product if compute.negate else product, self.sums.shape[1:])
                         opens = i == 0 and k == 0 and j == made[0] and not compute.keep
@@ -181,6 +184,13 @@ class Reference:
         """Pairs of operands, one for every multiplier, of which one at least is zero."""
         pairs = zip(np.broadcast_to(a, self.bias.shape).flat, np.broadcast_to(b, self.bias.shape).flat, strict=True)
         self.events[Event.ZERO_PRODUCTS] += sum(0 in pair for pair in pairs)
+
+    def _count_turned(self, b: np.ndarray) -> None:
+        """Bits of the stationary operand of every multiplier that are others than in the step before."""
+        now = np.broadcast_to(b, self.bias.shape) % 2**self.chip.word_bits
+        pairs = zip(now.flat, self.stationary.flat, strict=True)
+        self.turned += sum((int(one) ^ int(other)).bit_count() for one, other in pairs)
+        self.stationary = now
 
     def _clear(self, compute: Compute) -> None:
         """END: the accumulators that a group uses start at 0."""

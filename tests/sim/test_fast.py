@@ -100,12 +100,15 @@ def check_values(program: Program) -> None:
         for item in result.retirements:
             instruction = program.streams[item.engine][item.index]
             reference.events.clear()
+            reference.turned = 0
             reference.execute(instruction)
             assert digests(instruction, reference.image, program.chip) == item.digests, instruction
             got = result.per_instruction[item.engine][item.index]
             made = reference.executed if isinstance(instruction, Compute) and instruction.skip else None
             expected = {**dict.fromkeys(Event, 0), **counted(instruction, program.chip, made), **reference.events}
             assert got.tolist() == [expected[event] for event in Event], instruction
+            if item.engine == Engine.ARRAY:
+                assert result.turned[item.index] == reference.turned, instruction
         assert machine.image.differences(reference.image) == 0
 
 
@@ -336,7 +339,7 @@ def test_zeros_are_counted_where_asked_for():
     traced = FastMachine(program).run("main", trace=True)
     zeros = Event.ZERO_PRODUCTS
     assert found.counters[Engine.ARRAY, zeros] == 2 * traced.counters[Engine.ARRAY, zeros] > 0
-    assert set(without.counters[:, zeros]) == {UNCOUNTED}
+    assert set(without.counters[:, zeros]) == {UNCOUNTED} == set(without.turned)
     assert all(set(events[:, zeros]) == {UNCOUNTED} for events in without.per_instruction.values())
     without.counters[:, zeros] = found.counters[:, zeros]
     assert (without.counters == found.counters).all()

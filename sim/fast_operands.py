@@ -1,10 +1,16 @@
-"""ZERO_PRODUCTS of a COMPUTE: which operands of every step are zero, found before it is executed.
+"""What the operands of a COMPUTE's steps are: ZERO_PRODUCTS, and bits that turn; found before it is executed.
+
+A bit turns where a multiplier's stationary operand has another there than in the step before, of this COMPUTE or the
+one before it. Multipliers switch as much as these bits do. No counter of the chip has them; they are for estimates of
+energy. (The chip's operand of a match is 1 on padding and tap 0, where the moving one is 0; here it is 0.)
 
 No step of a COMPUTE reads what an earlier one writes (`arch.nest_rules`), so the memories hold all its operands. This
 is as much work as the products themselves, with nothing shared between steps: it is done where it is asked for.
 """
 
 from __future__ import annotations
+
+import numpy as np
 
 from arch.fields import ROW_BITS
 from arch.isa import Emission, Moving, Reduction, Route, Stationary, Traversal
@@ -21,39 +27,41 @@ _LAST_ROW = (1 << ROW_BITS) - 1
 
 
 @compiled
-def count_zeros(op, sizes, memories, marks):
-    """Products of a COMPUTE that have an operand of zero, over all its steps.
+def count_products(op, sizes, memories, operands):
+    """Products of a COMPUTE, over all its steps, that have an operand of zero, and bits of stationary ones that turn.
 
-    `marks`, uint8[2 + registers, taps, lanes] flat, is scratch: 1 where a value is not zero; of the moving operand, of
-    the stationary one if it is a row or pixels, and of the kernel registers.
+    `operands`, int16[3 + registers, taps, lanes] flat, is scratch: values of the moving operand, of the stationary one
+    if it is a row or pixels, and of the kernel registers; then the stationary ones of the last step, which stay there.
     """
     blocks = op.traversal == _BLOCKS or op.traversal == _PIXELS
     words = op.height * op.width
     positions = (words + sizes.taps - 1) // sizes.taps if blocks else words
-    _mark_constants(op, sizes, marks)
-    zeros = 0
+    _put_constants(op, sizes, operands)
+    zeros = turned = 0
     for outer in range(op.outer):
         for inner in range(op.inner):
-            _mark_kernels(op, sizes, memories, outer, inner, marks)
+            _put_kernels(op, sizes, memories, outer, inner, operands)
             for position in range(positions):
                 for step in range(op.kernel_height * op.kernel_width):
                     unit = outer, inner, position, step
-                    _mark_moving(op, sizes, memories, unit, marks)
-                    _mark_pixels(op, sizes, memories, unit, marks)
-                    zeros += _count_unit(op, sizes, memories, unit, marks)
-    return zeros
+                    _put_moving(op, sizes, memories, unit, operands)
+                    _put_pixels(op, sizes, memories, unit, operands)
+                    found = _count_unit(op, sizes, memories, unit, operands)
+                    zeros += found[0]
+                    turned += found[1]
+    return zeros, turned
 
 
 @compiled
-def _count_unit(op, sizes, memories, unit, marks):
-    """Products with a zero in the steps of a position's inner step."""
+def _count_unit(op, sizes, memories, unit, operands):
+    """Products with a zero, and bits that turn, in the steps of a position's inner step."""
     outer, _, position, step = unit
     nothing = op.skip != 0
     if op.skip:
         for j in range(op.iterations):
             nothing = nothing and not decides(op, sizes, memories, outer, position, j)
     tap = kernel_tap(op, step, outer) if op.traversal == _PIXELS else 0
-    zeros = 0
+    zeros = turned = 0
     for j in range(op.iterations):
         if op.skip and not decides(op, sizes, memories, outer, position, j) and not (nothing and j == 0):
             continue
@@ -61,18 +69,20 @@ def _count_unit(op, sizes, memories, unit, marks):
             row = op.row + position * op.iterations + j
             if op.emission == _ROW:
                 row = (op.row + j * op.row_inner & _LAST_ROW) + position
-            _mark(memories.weight, row * sizes.row, marks, sizes.row, sizes.row)
+            _put(memories.weight, row * sizes.row, operands, sizes.row, sizes.row)
         moving = (2 + j if op.moving == _KERNEL else 2 if op.moving == _VECTOR else 0) * sizes.row
         stationary = (2 + j if op.stationary == _BY_KERNEL else 2 if op.stationary == _BY_VECTOR else 1) * sizes.row
         a = _routed(sizes, moving, op.moving_route, j, tap)
         b = _routed(sizes, stationary, op.stationary_route, j, tap)
-        zeros += sizes.row - _count_pairs(sizes, marks, a, b)
-    return zeros
+        found = _count_pairs(sizes, operands, a, b)
+        zeros += found[0]
+        turned += found[1]
+    return zeros, turned
 
 
 @compiled
 def _routed(sizes, first, route, j, tap):
-    """Where an operand's marks lie: that of tap 0 and lane 0, and how far the next tap's and the next lane's are."""
+    """Where an operand's values lie: that of tap 0 and lane 0, and how far the next tap's and the next lane's are."""
     if route == _FULL:
         return first, sizes.lanes, 1
     if route == _LANE:
@@ -83,44 +93,59 @@ def _routed(sizes, first, route, j, tap):
 
 
 @compiled
-def _count_pairs(sizes, marks, a, b):
-    """Products of which no operand is zero."""
-    count = 0
+def _count_pairs(sizes, operands, a, b):
+    """Products of which an operand is zero, and bits that turn; this step's stationary operands become the last."""
+    zeros = turned = 0
+    last = (2 + sizes.registers) * sizes.row
     for tap in range(sizes.taps):
         x, y = a[0] + tap * a[1], b[0] + tap * b[1]
         for _ in range(sizes.lanes):
-            count += marks[x] & marks[y]
+            moving, stationary = operands[x], operands[y]
+            zeros += moving == 0 or stationary == 0
+            turned += _differing(sizes, stationary, operands[last])
+            operands[last] = stationary
+            last += 1
             x += a[2]
             y += b[2]
-    return count
+    return zeros, turned
 
 
 @compiled
-def _mark(memory, source, marks, place, count):
+def _differing(sizes, one, other):
+    """Bits in which two words differ, counted in pairs, fours and eights."""
+    bits = (np.int64(one) ^ np.int64(other)) & (1 << sizes.bits) - 1
+    bits -= bits >> 1 & 0x5555
+    bits = (bits & 0x3333) + (bits >> 2 & 0x3333)
+    bits = bits + (bits >> 4) & 0x0F0F
+    return bits + (bits >> 8) & 0x1F
+
+
+@compiled
+def _put(memory, source, operands, place, count):
     for i in range(count):
-        marks[place + i] = memory[source + i] != 0
+        operands[place + i] = memory[source + i]
 
 
 @compiled
-def _mark_constants(op, sizes, marks):
+def _put_constants(op, sizes, operands):
     ones = sizes.row if op.moving == _ONE else sizes.lanes if op.moving == _UNIT else 0
-    marks[:ones] = 1
-    marks[ones : sizes.row] = 0
+    operands[:ones] = 1
+    operands[ones : sizes.row] = 0
 
 
 @compiled
-def _mark_kernels(op, sizes, memories, outer, inner, marks):
+def _put_kernels(op, sizes, memories, outer, inner, operands):
     """The registers that the group uses; those of one that loads them lie in weight rows."""
     by_iteration = op.moving == _KERNEL or op.stationary == _BY_KERNEL
     kernels = memories.weight if op.reload else memories.kernels
     for register in range(op.iterations if by_iteration else 1):
         for tap in range(sizes.taps):
             place = register_place(op, sizes, register, tap, outer, inner)
-            _mark(kernels, place, marks, (2 + register) * sizes.row + tap * sizes.lanes, sizes.lanes)
+            _put(kernels, place, operands, (2 + register) * sizes.row + tap * sizes.lanes, sizes.lanes)
 
 
 @compiled
-def _mark_moving(op, sizes, memories, unit, marks):
+def _put_moving(op, sizes, memories, unit, operands):
     """The words of a map that a unit's taps hold."""
     if op.moving != _WINDOW and op.moving != _BLOCK:
         return
@@ -134,9 +159,9 @@ def _mark_moving(op, sizes, memories, unit, marks):
         there, inside, row, column = _coordinate(op, sizes, unit, tap)
         place = tap * sizes.lanes
         if inside:
-            _mark(memory, (first + row * op.source_pitch + column) * sizes.lanes, marks, place, sizes.lanes)
+            _put(memory, (first + row * op.source_pitch + column) * sizes.lanes, operands, place, sizes.lanes)
         else:
-            marks[place : place + sizes.lanes] = 1 if there and padding else 0
+            operands[place : place + sizes.lanes] = -(1 << sizes.bits - 1) if there and padding else 0
 
 
 @compiled
@@ -170,10 +195,10 @@ def _place(op, word):
 
 
 @compiled
-def _mark_pixels(op, sizes, memories, unit, marks):
+def _put_pixels(op, sizes, memories, unit, operands):
     """The pixel words of a unit: one in tap 0, or a block's; or which of them hold the kernel tap's number."""
     if op.stationary == _MATCH:
-        _mark_matches(op, sizes, memories, unit, marks)
+        _put_matches(op, sizes, memories, unit, operands)
     if op.stationary != _PIXEL:
         return
     outer, _, position, step = unit
@@ -186,14 +211,14 @@ def _mark_pixels(op, sizes, memories, unit, marks):
         place = sizes.row + tap * sizes.lanes
         outside = op.moving == _KERNEL and (row >= op.source_height or column >= op.source_width)
         if outside or first + tap >= words:
-            marks[place : place + sizes.lanes] = 0
+            operands[place : place + sizes.lanes] = 0
         else:
             word = op.pixel + plane * op.pixel_plane + row * op.pixel_pitch + column
-            _mark(memory, word * sizes.lanes, marks, place, sizes.lanes)
+            _put(memory, word * sizes.lanes, operands, place, sizes.lanes)
 
 
 @compiled
-def _mark_matches(op, sizes, memories, unit, marks):
+def _put_matches(op, sizes, memories, unit, operands):
     outer, _, _, step = unit
     memory = memories.gradient if op.pixel_space else memories.feature
     wanted = kernel_tap(op, step, outer)
@@ -202,4 +227,4 @@ def _mark_matches(op, sizes, memories, unit, marks):
         place = sizes.row + tap * sizes.lanes
         word = op.pixel + outer * op.pixel_plane + row * op.source_pitch + column
         for lane in range(sizes.lanes):
-            marks[place + lane] = inside and memory[word * sizes.lanes + lane] == wanted
+            operands[place + lane] = inside and memory[word * sizes.lanes + lane] == wanted
