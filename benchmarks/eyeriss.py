@@ -73,7 +73,7 @@ LAYERS = (
 def predicted(layer: Layer, technology: Technology, answers: Answers) -> dict[str, float]:
     """J by part, at one set of answers."""
     found = prices(technology, WORD, VOLTAGE, answers)
-    register, adder, select, multiplier = found.units[:, 0]
+    register, adder, select, multiplier = found.units[:, 0] * found.turning
     tables = technology.memories()
 
     def memory(words: int, bits: int) -> np.ndarray:

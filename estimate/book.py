@@ -22,7 +22,8 @@ from estimate.usage import hardware
 @dataclass(frozen=True)
 class Book:
     """Prices by answer (S of them, `answers`): `logic_pj`, `logic_nw` float64[S, 4] a unit; `clock_pj` [S] a cycle of
-    the whole chip, `tree` and `zero_product` [S] shares; `memory` [S, memories, 4] of whole memories: pJ a word read,
+    the whole chip, `tree` and `turning` [S] shares, `events` [S] a factor of all that
+    events take; `memory` [S, memories, 4] of whole memories: pJ a word read,
     a word written, mW, mm². `doubts` are places in S by name.
     """
 
@@ -31,7 +32,8 @@ class Book:
     logic_nw: np.ndarray
     clock_pj: np.ndarray
     tree: np.ndarray
-    zero_product: np.ndarray
+    turning: np.ndarray
+    events: np.ndarray
     memory: np.ndarray
     doubts: dict[str, tuple[int, ...]]
 
@@ -90,7 +92,8 @@ def book(technology: Technology, chip: Chip, voltage: float | None) -> Book:
         units[:, :, 1],
         np.array([item.clock_pj * bits for item in found]),
         np.array([item.tree for item in found]),
-        np.array([item.zero_product for item in found]),
+        np.array([item.turning for item in found]),
+        np.array([item.events for item in found]),
         np.array([_memory_prices(technology, chip, item) for item in found]),
         doubts,
     )

@@ -15,12 +15,12 @@ from arch.workload import Workload
 from estimate.book import Book, book
 from estimate.ranges import Range
 from estimate.structure import Units
+from estimate.switching import switching
 from estimate.technology import Technology
-from estimate.usage import MEMORY_EVENTS, features, hardware, uses
+from estimate.usage import MEMORY_EVENTS, drives, hardware, moving
 
 CLOCK = ("register clock", "clock tree")
 LEAKAGE = ("logic leakage", "memory leakage")
-_MULTIPLIER = Units(multipliers=1).values().index(1)
 
 
 @dataclass(frozen=True)
@@ -171,13 +171,11 @@ def _triple(technology: Technology) -> tuple[float, float, float]:
 
 
 def _logic(workload: Workload, found: Book) -> np.ndarray:
-    """J [S, rows, components] of operations; a product with a zero operand takes a share of another's."""
-    operations = np.einsum("rf,cfu->rcu", features(workload), uses(workload.chip))
-    joules = np.einsum("rcu,su->src", operations, found.logic_pj)
-    zeros = np.array([row.zero_products or 0 for row in workload.rows], np.float64)
-    saved = np.outer((1 - found.zero_product) * found.logic_pj[:, _MULTIPLIER], zeros)
-    joules[:, :, list(hardware(workload.chip)).index("multipliers")] -= saved
-    return joules * 1e-12
+    """J [S, rows, components] of switching: drivers times measured shares of what a component's units take."""
+    shares = drives(workload, found.turning) @ switching().matrix(workload.chip).T
+    units = np.array([part.values() for part in moving(workload.chip).values()], np.float64)
+    whole = found.logic_pj @ units.T * found.events[:, None]
+    return shares * whole[:, None, :] * 1e-12
 
 
 def _memories(workload: Workload, found: Book) -> np.ndarray:

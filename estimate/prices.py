@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from estimate.switching import switching
 from estimate.technology import MemoryUse, Spread, Technology
 
 Pick = Literal["low", "central", "high"]
@@ -27,10 +28,10 @@ class Answers:
     memory: int | None = None
     memory_scale: Pick = "central"
     voltage: Pick = "central"
-    activity: Pick = "central"
+    turning: Pick = "central"
     clocked: Pick = "central"
     tree: Pick = "central"
-    zero_product: Pick = "central"
+    events: Pick = "central"
     leakage: Pick = "central"
     density: Pick = "central"
     fit: Pick = "central"
@@ -42,10 +43,10 @@ _ENDS = (
     "logic_scale",
     "unseen",
     "memory_scale",
-    "activity",
+    "turning",
     "clocked",
     "tree",
-    "zero_product",
+    "events",
     "leakage",
     "density",
     "fit",
@@ -85,14 +86,17 @@ class Prices:
 
     `units` float64[4, 2]: register, adder and select bit, multiplier; pJ an operation, nW. Areas are of components
     (`estimate.cells`), not of units.
-    `clock_pj` a register bit a cycle, with its share of the tree; `tree` is the tree's part of it. `memory_tables` are
-    places in the technology's list, whose geometric mean is taken, with factors of energy, leakage and area.
+    `clock_pj` a register bit a cycle, with its share of the tree; `tree` is the tree's part of it. `turning`: share of
+    bits that turn, where no run counted them; `events`: a factor, how far what is measured of events may be off.
+    `memory_tables` are places in the technology's list, whose geometric mean is taken, with factors of energy, leakage
+    and area.
     """
 
     units: np.ndarray
     clock_pj: float
     tree: float
-    zero_product: float
+    turning: float
+    events: float
     memory_tables: tuple[int, ...]
     memory_factors: tuple[tuple[float, float, float], ...]
 
@@ -106,15 +110,17 @@ def prices(technology: Technology, word_bits: int, voltage: float | None, answer
     tables = list(_logic(technology, word_bits, answers))
     units = np.exp(np.mean([np.log(table) for table, _ in tables], axis=0))
     clock = float(np.exp(np.mean([np.log(pin) for _, pin in tables])))
-    units[:, 0] *= square * taken(technology.activity, answers.activity)
+    units[:, 0] *= square
     units[:, 1] *= cube * taken(technology.logic_leakage, answers.leakage)
     tree = taken(technology.clock.tree, answers.tree)
+    error = switching().held_out.worst
     places = tuple(range(len(technology.memory))) if answers.memory is None else (answers.memory,)
     return Prices(
         units,
         clock * square * taken(technology.clock.clocked, answers.clocked) * (1 + tree),
         tree / (1 + tree),
-        taken(technology.zero_product, answers.zero_product),
+        taken(technology.turning, answers.turning),
+        {"low": 1 / (1 + error), "central": 1.0, "high": 1 + error}[answers.events],
         places,
         tuple(_memory_factors(technology.memory[place], volts, answers) for place in places),
     )

@@ -119,8 +119,8 @@ class Technology(_Model):
     """A process, and everything that an estimate in it assumes.
 
     `central`: the logic table of the central estimate; without it the geometric mean of all. `voltage`: of the supply,
-    where a user names none. `activity`: the data's, as a share of random operands.
-    `zero_product`: energy of a product with a zero operand, as a share of one without. `logic_leakage`: of the tables'.
+    where a user names none. `turning`: bits of operands that turn from step to step, as a share of what random ones do,
+    where no run has counted them. `logic_leakage`: of the tables'.
     `density`: share of the logic's area that is cells. `external_pj_per_bit`: of the memory off the chip.
     `folder` is where its files lie, `stamps` when they were written: of two states of a file one is another technology.
     """
@@ -133,8 +133,7 @@ class Technology(_Model):
     central: str | None = None
     memory: tuple[MemoryUse, ...] = Field(min_length=1)
     clock: Clock
-    activity: Spread
-    zero_product: Spread
+    turning: Spread
     logic_leakage: Spread
     density: Spread
     external_pj_per_bit: Spread

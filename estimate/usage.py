@@ -1,28 +1,63 @@
-"""Which hardware works at an event: the bridge from counted events to operations of units of logic.
+"""What works at an event: from counted events to how often the units of a component switch.
 
-A use says for one occurrence of an event how many register bits are written, adder bits added, select bits chosen and
-products formed, all on random operands. Parts that stand still are not used: nothing here is per cycle.
+A component's switching is linear in a few counts, its drivers, each with a share of what all its units would take if
+they worked once on random operands. The shares are measured on mapped netlists (`estimate.switching`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
 
-from arch.activity import accumulations
+from arch.activity import accumulations, external_beats
 from arch.chip import Chip
 from arch.events import Event
-from arch.isa import MODES
 from arch.workload import Work, Workload
-from estimate.structure import Units, index_bits, row_bits, structure, word_bits
+from estimate.structure import Units, structure
 
-_COUNTERS_TURNING = 1 / 8
-"""Share of the counters that count in a cycle of work."""
-FEATURES = (*Event, *MODES, "loss_cycles")
-"""What uses are proportional to: events, steps by mode, and cycles of the vector engine's loss."""
-_PLACE = {name: place for place, name in enumerate(FEATURES)}
+DRIVERS = (
+    "cycles",  # of the pass
+    "steps",  # of the array
+    "turned",  # bits of stationary operands that turn, in steps on random operands, of which half the bits turn
+    "active",  # products without an operand of zero, in steps of all multipliers
+    "sums",  # accumulators added to, in steps of all multipliers
+    "fills",  # of window, block or pixels by the loader
+    "map_words",  # words read from feature and gradient memory, K of which are an access
+    "weight_rows",  # rows read from the weight memory
+    "register_rows",  # rows written to the kernel file
+    "rounded_rows",  # rows of T words rounded
+    "map_writes",  # words written to feature and gradient memory
+    "feature_words",  # words read from and written to a bank of the feature memory
+    "gradient_words",
+    "weight_words",
+    "external_beats",  # of the DMA
+    "instructions",
+    "loss_cycles",  # of the vector engine
+)
+"""What the switching of components is linear in, by name."""
+USED: dict[str, tuple[str, ...]] = {
+    "interconnect": ("cycles", "map_writes"),
+    "host": ("cycles",),
+    "sequencers": ("instructions",),
+    "counters": ("cycles", "map_words"),
+    "dma": ("cycles", "external_beats"),
+    "vector": ("map_words", "steps", "loss_cycles"),
+    "feature": ("cycles", "feature_words", "external_beats"),
+    "gradient": ("cycles", "gradient_words"),
+    "weight": ("cycles", "weight_words"),
+    "array": ("cycles", "map_words", "steps"),
+    "loader": ("cycles", "map_words", "fills"),
+    "window": ("cycles", "map_words", "fills"),
+    "rows": ("cycles", "weight_rows"),
+    "kernels": ("cycles", "register_rows", "turned"),
+    "nest": ("cycles", "steps", "instructions"),
+    "multipliers": ("turned", "active", "fills"),
+    "accumulators": ("turned", "active", "sums"),
+    "writeback": ("rounded_rows", "active", "loss_cycles"),
+}
+"""The drivers of each component of `estimate.structure`."""
+_TURNED = DRIVERS.index("turned")
 
 
 @lru_cache(maxsize=256)
@@ -31,67 +66,50 @@ def hardware(chip: Chip) -> dict[str, Units]:
     return structure(chip)
 
 
-def features(workload: Workload) -> np.ndarray:
-    """float64[rows, features]: what `uses` is multiplied by."""
-    return np.array([_features(row) for row in workload.rows])
-
-
-def _features(row: Work) -> np.ndarray:
-    found = np.zeros(len(FEATURES))
-    found[: len(Event)] = row.counts
-    for mode, steps in row.steps.items():
-        if mode:
-            found[_PLACE[mode]] = steps
-    if row.phase == "loss":
-        found[_PLACE["loss_cycles"]] = row.counts[Event.BUSY]
-    return found
-
-
 @lru_cache(maxsize=256)
-def uses(chip: Chip) -> np.ndarray:
-    """float64[components, features, 4]: operations of units (as `Units.values`) in a component for one of a feature."""
-    names = tuple(hardware(chip))
-    found = np.zeros((len(names), len(FEATURES), 4))
-    for component, feature, used in _uses(chip):
-        if component in names:
-            found[names.index(component), _PLACE[feature]] += used.values() if isinstance(used, Units) else used
+def moving(chip: Chip) -> dict[str, Units]:
+    """The units that events reach: those of one accumulator bank, one kernel register and one page of each memory; the
+    others stand still meanwhile. In the order of `hardware`."""
+    memories = ("feature_memory", "gradient_memory", "weight_memory")
+    single = {name: {**getattr(chip, name).model_dump(), "pages": 1} for name in memories}
+    return structure(chip.replace(accumulator_banks=1, kernel_registers=1, **single))
+
+
+def drives(workload: Workload, turning: np.ndarray) -> np.ndarray:
+    """float64[S, rows, drivers]: how often each drives, at each of S shares `turning` of what turns on random operands.
+
+    These stand in where no run has counted the bits; where one has, all S are equal.
+    """
+    rows = np.array([_drives(row, workload.chip) for row in workload.rows])
+    found = np.repeat(rows[None], len(turning), axis=0)
+    unknown = [row.counts[Event.STEPS] if row.turned_bits is None else 0 for row in workload.rows]
+    found[:, :, _TURNED] += np.outer(turning, unknown)
     return found
 
 
-def _share(units: Units, share: float) -> tuple[float, ...]:
-    return tuple(value * share for value in units.values())
-
-
-def _uses(chip: Chip) -> Iterator[tuple[str, Event | str, Units | tuple[float, ...]]]:
-    units = hardware(chip)
-    taps, word = chip.taps, word_bits(chip)
-    for name in ("multipliers", "nest", "array"):
-        yield name, Event.STEPS, units[name]
-    # a kernel register is chosen among all of them in a step, and a word written chooses its register
-    chosen = row_bits(chip) * index_bits(chip.kernel_registers)
-    yield "kernels", Event.STEPS, Units(select_bits=chosen)
-    yield "kernels", Event.REGISTER_WORDS, Units(register_bits=word, select_bits=word * chip.kernel_registers)
-    for mode in MODES:
-        cells = accumulations({mode: 1}, chip)
-        share = cells / chip.multipliers
-        adders = units["accumulators"].adder_bits * share
-        selects = units["accumulators"].select_bits * share
-        yield "accumulators", mode, (cells * chip.accumulator_bits, adders, selects, 0.0)
-    for event in (Event.FEATURE_READS, Event.GRADIENT_READS):  # K words make an access, which moves a window
-        yield "window", event, _share(units["window"], 1 / chip.kernel)
-        yield "loader", event, _share(units["loader"], 1 / chip.kernel)
-    yield "rows", Event.WEIGHT_READS, _share(units["rows"], 1 / taps)
-    yield "writeback", Event.ROUNDED_WORDS, _share(units["writeback"], 1 / taps)
-    for name in ("feature", "gradient", "weight"):
-        banks = chip.weight_memory.banks if name == "weight" else chip.kernel
-        for kind in ("READS", "WRITES"):
-            yield name, Event[f"{name.upper()}_{kind}"], _share(units[name], 1 / banks)
-    yield "vector", "loss_cycles", units["vector"]
-    yield "sequencers", Event.INSTRUCTIONS, _share(units["sequencers"], 1 / 3)
-    yield "counters", Event.BUSY, _share(units["counters"], _COUNTERS_TURNING / 3)
-    if "dma" in units:
-        for event in (Event.EXTERNAL_READS, Event.EXTERNAL_WRITES):
-            yield "dma", event, _share(units["dma"], max(chip.external_beats, 1))
+def _drives(row: Work, chip: Chip) -> tuple[float, ...]:
+    counts, count = row.counts, chip.multipliers
+    steps, maps = counts[Event.STEPS], counts[Event.FEATURE_READS] + counts[Event.GRADIENT_READS]
+    named = {
+        "cycles": row.cycles,
+        "steps": steps,
+        "turned": (row.turned_bits or 0) / (count * chip.word_bits / 2),
+        "active": steps - (row.zero_products or 0) / count,
+        "sums": accumulations({mode: steps for mode, steps in row.steps.items() if mode}, chip) / count,
+        "fills": row.fills,
+        "map_words": maps / chip.kernel,
+        "weight_rows": counts[Event.WEIGHT_READS] / chip.taps,
+        "register_rows": counts[Event.REGISTER_WORDS] / chip.taps,
+        "rounded_rows": counts[Event.ROUNDED_WORDS] / chip.taps,
+        "map_writes": counts[Event.FEATURE_WRITES] + counts[Event.GRADIENT_WRITES],
+        "feature_words": (counts[Event.FEATURE_READS] + counts[Event.FEATURE_WRITES]) / chip.kernel,
+        "gradient_words": (counts[Event.GRADIENT_READS] + counts[Event.GRADIENT_WRITES]) / chip.kernel,
+        "weight_words": (counts[Event.WEIGHT_READS] + counts[Event.WEIGHT_WRITES]) / chip.weight_memory.banks,
+        "external_beats": external_beats(counts, chip),
+        "instructions": counts[Event.INSTRUCTIONS],
+        "loss_cycles": counts[Event.BUSY] if row.phase == "loss" else 0,
+    }
+    return tuple(named[name] for name in DRIVERS)
 
 
 MEMORY_EVENTS: dict[str, tuple[Event, Event | None]] = {

@@ -1,15 +1,15 @@
-"""Energies of events fitted to netlists' activity: what a component's switching takes for the operations of its units.
+"""Energies of events fitted to netlists' activity: what share of a component's units switches at each of its drivers.
 
-A component's energy in a run is a sum of the operations that `estimate.usage` derives from the run's events, each at
-an energy ≥ 0 of its own: register bits, adder bits, choices, products with and without a zero operand, and register
-bits times cycles (what moves whether there is an event or not, such as counters). Least squares of errors relative to
-the whole run's switching. The clock's pins take one energy a register bit and cycle.
+A component's energy in a run is a sum over its drivers (`estimate.usage`): their counts, times shares ≥ 0, times what
+all its units take by themselves on random operands in the library. Least squares of errors relative to the whole run's
+switching. The clock's pins take one share of what the register bits' do by themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,86 +17,73 @@ from sklearn.linear_model import LinearRegression
 
 from arch.chip import Chip
 from arch.errors import InputError
-from arch.events import Event
 from estimate.logic import TABLES
-from estimate.logic_table import LogicTable
-from estimate.usage import FEATURES, hardware, uses
+from estimate.logic_table import LogicTable, logic_file
+from estimate.usage import USED, hardware, moving
 
+LIBRARY = "sg13g2_stdcell"
+"""The library of the committed measurements."""
 ACTIVITY = TABLES / "activity.csv"
 """Of each component in a run: nJ of switching without delays and with, nJ of the clock's pins."""
 RUNS = TABLES / "runs.csv"
-"""Events, array steps by mode and cycles of each run."""
-OPERATIONS = ("register_bit", "adder_bit", "select_bit", "product", "zero_product", "register_cycle")
-"""What a component's energy is linear in."""
-_UNUSED = (Event.SATURATIONS, Event.LOST_UPDATES)
+"""Cycles and drivers of each run."""
 LIMIT = 0.15
 """Of the error of a run that the fit did not see."""
+_DIGITS = 4
 
 
 @dataclass(frozen=True)
 class EnergyFit:
-    """pJ of an operation by component, in the order of `OPERATIONS`; pJ of the clock a register bit and cycle."""
+    """Shares by component and driver, and of the clock's pins."""
 
-    operations: Mapping[str, tuple[float, ...]]
-    clock_pj: float
+    shares: Mapping[str, Mapping[str, float]]
+    clock_share: float
 
     def switching(self, chip: Chip, run: Mapping) -> dict[str, float]:
         """nJ of each component of `chip` in a run, a row of `RUNS`."""
-        worked = operations(chip, run)
-        return {name: float(worked[name] @ prices) * 1e-3 for name, prices in self.operations.items() if name in worked}
+        whole = at_once(chip)
+        return {
+            name: whole[name] * sum(share * run[driver] for driver, share in self.shares[name].items())
+            for name in hardware(chip)
+        }
 
     def clock(self, chip: Chip, run: Mapping) -> float:
         """nJ of the clock's pins."""
-        return self.clock_pj * register_cycles(chip, run) * 1e-3
+        return self.clock_share * clock_pins(chip, run)
 
 
-def columns() -> dict[str, int]:
-    """Columns of `RUNS` and their places in `estimate.usage.FEATURES`; what uses no units has none."""
-    names = [feature.name.lower() if isinstance(feature, Event) else feature for feature in FEATURES]
-    return {name: place for place, name in enumerate(names) if FEATURES[place] not in _UNUSED}
+def at_once(chip: Chip) -> dict[str, float]:
+    """nJ of each component if all units that events reach work once on random operands, as each does by itself."""
+    costs = _table().units(chip.word_bits)[:, 0] * 1e-3
+    return {name: float(np.array(units.values()) @ costs) for name, units in moving(chip).items()}
 
 
-def operations(chip: Chip, run: Mapping) -> dict[str, np.ndarray]:
-    """Operations of each component's units in a run, float64[6] as `OPERATIONS`."""
-    counts = np.zeros(len(FEATURES))
-    for name, place in columns().items():
-        counts[place] = run[name]
-    found = {}
-    worked = np.einsum("cfu,f->cu", uses(chip), counts)
-    for (name, own), units in zip(hardware(chip).items(), worked, strict=True):
-        zero = min(counts[Event.ZERO_PRODUCTS], units[3]) if name == "multipliers" else 0.0
-        found[name] = np.array([*units[:3], units[3] - zero, zero, own.register_bits * float(run["cycles"])])
-    return found
+def clock_pins(chip: Chip, run: Mapping) -> float:
+    """nJ of the clock in the chip's register bits, each as it is by itself."""
+    bits = sum(units.register_bits for units in hardware(chip).values())
+    return bits * float(run["cycles"]) * _table().clock_pj * 1e-3
 
 
-def by_unit_costs(chip: Chip, run: Mapping, table: LogicTable) -> dict[str, float]:
-    """nJ of each component at the costs that single units have on random operands, zeros not told apart."""
-    register, adder, select, product = table.units(chip.word_bits)[:, 0]
-    prices = np.array([register, adder, select, product, product, 0.0])
-    return {name: float(worked @ prices) * 1e-3 for name, worked in operations(chip, run).items()}
-
-
-def register_cycles(chip: Chip, run: Mapping) -> float:
-    """Register bits of the whole chip times cycles."""
-    return sum(units.register_bits for units in hardware(chip).values()) * float(run["cycles"])
+def _table() -> LogicTable:
+    return LogicTable.load(logic_file(LIBRARY, Path()))
 
 
 def fit(activity: pd.DataFrame, runs: pd.DataFrame, chips: Mapping[str, Chip]) -> EnergyFit:
-    """The energies from rows of `ACTIVITY` and those of `RUNS`. Raises `InputError` where there are none."""
+    """The shares from rows of `ACTIVITY` and those of `RUNS`. Raises `InputError` where there are none."""
     if activity.empty:
         raise InputError("no run of the fit is measured; `python -m synthesis.validation LIBERTY` measures them")
     whole = _by_run(activity, "switching_nj")
     events = {(row["chip"], row["program"]): row for row in runs.to_dict("records")}
-    worked = {key: operations(chips[key[0]], events[key]) for key in whole}
-    prices = {}
+    shares = {}
     for component, rows in activity.groupby("component"):
         name, keys = str(component), list(zip(rows["chip"], rows["program"], strict=True))
-        weights = 1 / np.array([whole[key] for key in keys])
-        inputs = np.array([worked[key][name] for key in keys]) * weights[:, None]
-        prices[name] = tuple(_non_negative(inputs, rows["switching_nj"].to_numpy() * weights) * 1e3)
+        weights = np.array([at_once(chips[chip])[name] / whole[chip, program] for chip, program in keys])
+        inputs = np.array([[events[key][driver] for driver in USED[name]] for key in keys]) * weights[:, None]
+        wanted = rows["switching_nj"].to_numpy() / np.array([whole[key] for key in keys])
+        shares[name] = dict(zip(USED[name], _non_negative(inputs, wanted), strict=True))
     clock = _by_run(activity, "clock_nj")
-    shares = [energy / register_cycles(chips[key[0]], events[key]) for key, energy in clock.items()]
-    return EnergyFit(prices, float(np.mean(shares)) * 1e3)
+    pins = [energy / clock_pins(chips[key[0]], events[key]) for key, energy in clock.items()]
+    return EnergyFit({name: shares[name] for name in USED if name in shares}, _short(float(np.mean(pins))))
 
 
 def _by_run(activity: pd.DataFrame, column: str) -> dict[tuple[str, str], float]:
@@ -134,8 +121,12 @@ def errors(found: EnergyFit, activity: pd.DataFrame, runs: pd.DataFrame, chips: 
     return pd.DataFrame(rows)
 
 
-def _non_negative(inputs: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _non_negative(inputs: np.ndarray, wanted: np.ndarray) -> list[float]:
     """The coefficients ≥ 0 whose combination of the inputs is nearest to what is wanted."""
     scale = np.maximum(inputs.max(axis=0), 1e-30)
     model = LinearRegression(positive=True, fit_intercept=False).fit(inputs / scale, wanted)
-    return model.coef_ / scale
+    return [_short(value) for value in model.coef_ / scale]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -55,17 +56,36 @@ def _strided() -> Network:
     return Network("strided", (1, 8, 8)).conv(4, stride=2).relu().dense(CLASSES).softmax_cross_entropy()
 
 
+def _deep() -> Network:
+    net = Network("deep", (1, 8, 8)).conv(2, stride=2).relu().conv(2).relu()
+    return net.dense(CLASSES).softmax_cross_entropy()
+
+
+def _biased() -> Network:
+    net = Network("biased", (1, 8, 8)).conv(2, stride=2, bias=True).relu().average_pool(2)
+    return net.dense(CLASSES, bias=True).softmax_cross_entropy()
+
+
 NETWORKS: dict[str, Callable[[], Network]] = {
     "conv": _convolution,
     "dense": _dense,
     "pooled": _pooled,
     "strided": _strided,
+    "deep": _deep,
+    "biased": _biased,
 }
-FITTED = ("conv train", "dense infer", "strided train", "strided infer", "mixed", "no zeros", "sparse")
-"""Programs that energies of events are fitted to."""
-HELD_OUT = ("conv infer", "dense train", "pooled train", "scales", "mixed again")
+FITTED = (
+    *("conv train", "dense infer", "strided train", "strided infer", "deep train", "deep infer"),
+    *("mixed", "mixed 2", "mixed 3", "mixed 4", "mixed 5", "no zeros", "no zeros 2", "no zeros 3"),
+    *("sparse", "sparse 2", "sparse 3", "few values", "ties", "extremes"),
+)
+"""Programs that energies of events are fitted to; a random one is named by its data, and a number."""
+HELD_OUT = (
+    *("conv infer", "dense train", "pooled train", "biased train", "biased infer"),
+    *("scales", "scales 2", "mixed again", "mixed 6", "ties 2"),
+)
 """Programs that the fit does not see."""
-_IMAGES = {"mixed again": "mixed"}
+_NUMBER = re.compile(r" (again|\d+)$")
 
 
 def case(name: str, chip: Chip) -> Case:
@@ -111,7 +131,7 @@ def _trained(name: str, net: str, entry: str, chip: Chip) -> Case:
 def _random(name: str, chip: Chip) -> Case:
     """A random program of a few hundred to thousands of cycles, whose counts do not depend on values."""
     rng = np.random.default_rng(list(name.encode()))
-    for program in _drawn(chip, rng, _IMAGES.get(name, name)):
+    for program in _drawn(chip, rng, _NUMBER.sub("", name)):
         if _CYCLES[0] <= Workload.of(program, "main").cycles <= _CYCLES[1]:
             return Case(name, program, "main", {})
     raise AssertionError

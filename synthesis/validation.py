@@ -1,8 +1,9 @@
 """The event model of energy beside what mapped netlists do: `python -m synthesis.validation [LIBERTY [CHIP ...]]`.
 
 With a library it runs the programs of `synthesis.programs` on the RTL of small chips, prices what the mapped netlist
-does in each cycle, and puts the energies and the runs' events into `estimate/data/synthesis`. Without one, and at the
-end, it fits energies of events to some runs and prints the errors of the others, of other programs and other chips.
+does in each cycle, and puts the energies and the runs' drivers into `estimate/data/synthesis`. Without one, and at the
+end, it fits shares to some runs, writes them to `estimate/data/switching`, which every estimate takes them from, and
+prints the errors of the other runs, of other programs and other chips.
 """
 
 from __future__ import annotations
@@ -10,27 +11,28 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from arch.chip import Chip
 from arch.errors import InputError
-from arch.events import DATA_DEPENDENT, Event
+from arch.events import Event
 from arch.files import write_whole
 from arch.program import ProgramError
 from arch.workload import Workload
 from compiler.nodes import NetworkError
-from estimate.logic_table import LogicTable, logic_file
-from estimate.usage import features
+from estimate.switching import TABLES, Errors, Switching
+from estimate.usage import DRIVERS, drives
 from rtl.verilog import NetlistError
+from sim.fast import FastMachine
 from synthesis import chips, programs
 from synthesis.activity import RUNNING, Active, ActivityError, Part, activity, parts_of
 from synthesis.blocks import TOP
-from synthesis.energy_fit import ACTIVITY, LIMIT, RUNS, by_unit_costs, columns, errors, fit
+from synthesis.energy_fit import ACTIVITY, LIBRARY, LIMIT, RUNS, EnergyFit, errors, fit
 from synthesis.liberty import Library
 from synthesis.mapping import Recipe
 from synthesis.measure import say
@@ -38,11 +40,9 @@ from synthesis.programs import Case, case
 from synthesis.recording import Recording
 from testbenches.native import run_native
 
-LIBRARY = "sg13g2_stdcell"
-"""The library of the committed measurements, whose costs of single units are put beside them."""
-FITTED = ("t4l2",)
+FITTED = ("t4l2", "t9l1w14")
 """Chips whose runs of `programs.FITTED` the fit is of."""
-HELD_OUT = ("t4l4",)
+HELD_OUT = ("t4l4", "t4l3")
 """Chips that the fit does not see."""
 CHIPS = {chip.name: chip for chip in (*chips.FITTED, *chips.HELD_OUT)}
 
@@ -54,7 +54,7 @@ def measured(chip: Chip, parts: Sequence[Part], name: str, delays: bool) -> tupl
         trace = Path(folder, "run.vcd")
         run = run_native(item.program, item.entry, [item.inputs], trace=trace)
         found, _ = activity(parts, Recording(trace, TOP, RUNNING), delays)
-    return _energies(chip, item, found, delays), _events(chip, item, run.counters.sum(axis=0))
+    return _energies(chip, item, found, delays), _driven(chip, item, run.counters)
 
 
 def _energies(chip: Chip, item: Case, found: dict[str, Active], delays: bool) -> pd.DataFrame:
@@ -71,20 +71,20 @@ def _energies(chip: Chip, item: Case, found: dict[str, Active], delays: bool) ->
     )
 
 
-def _events(chip: Chip, item: Case, counted: np.ndarray) -> pd.DataFrame:
-    """Events of the run, as the program says; products with a zero as the RTL has `counted` them, int64[events].
+def _driven(chip: Chip, item: Case, counted: np.ndarray) -> pd.DataFrame:
+    """What drove the run, as the fast simulator has it: a row of `RUNS`.
 
-    Raises `ActivityError` where the two differ in another.
+    Raises `ActivityError` where the RTL has `counted` events otherwise, int64[engines, events].
     """
-    work = Workload.of(item.program, item.entry)
-    known = features(work).sum(axis=0).round().astype(int)
-    for event in (event for event in Event if event not in DATA_DEPENDENT and known[event] != counted[event]):
-        raise ActivityError(
-            f"{item.name}: {known[event]} {event.name} are expected, and the RTL counts {counted[event]}"
-        )
-    known[Event.ZERO_PRODUCTS] = counted[Event.ZERO_PRODUCTS]
-    counts = {name: int(known[place]) for name, place in columns().items()}
-    return pd.DataFrame([{"chip": chip.name, "program": item.name, "cycles": work.cycles, **counts}])
+    inputs = {name: values[None] for name, values in item.inputs.items()}
+    result = FastMachine(item.program).run(item.entry, inputs, count_zeros=True)
+    if (result.counters != counted).any():
+        names = [Event(column).name for column in np.flatnonzero((result.counters != counted).any(axis=0))]
+        raise ActivityError(f"{item.name}: the RTL does not count what the simulator does of {', '.join(names)}")
+    work = Workload.of(item.program, item.entry).measured(item.program, result.per_instruction, 1, result.turned)
+    counts = drives(work, np.zeros(1))[0].sum(axis=0)
+    named = {name: round(float(count), 4) for name, count in zip(DRIVERS, counts, strict=True)}
+    return pd.DataFrame([{"chip": chip.name, "program": item.name, **named}])
 
 
 def put(rows: pd.DataFrame, path: Path) -> None:
@@ -109,14 +109,45 @@ def campaign(chip: Chip, library: Library, parts: Sequence[Part], delays: bool) 
         say(f"{library.name}: {chip.name}, {name}: {energies['switching_nj'].sum():.1f} nJ of switching")
 
 
+def fitted(energies: pd.DataFrame, runs: pd.DataFrame) -> EnergyFit:
+    """The fit to the runs that it is to see."""
+    seen = energies["chip"].isin(FITTED) & energies["program"].isin(programs.FITTED)
+    return fit(energies.loc[seen], runs, CHIPS)
+
+
 def compared(energies: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Every run's error; `held_out` says why the fit did not see it, empty if it did."""
-    fitted = energies["chip"].isin(FITTED) & energies["program"].isin(programs.FITTED)
-    table = errors(fit(energies.loc[fitted], runs, CHIPS), energies, runs, CHIPS)
+    table = errors(fitted(energies, runs), energies, runs, CHIPS)
     chip, program = ~table["chip"].isin(FITTED), ~table["program"].isin(programs.FITTED)
     return table.assign(
         held_out=[" ".join(("chip",) * a + ("program",) * b) for a, b in zip(chip, program, strict=True)]
     )
+
+
+def make_table(energies: pd.DataFrame, runs: pd.DataFrame) -> Switching:
+    """The shares that estimates take, with their errors."""
+    found, table = fitted(energies, runs), compared(energies, runs)
+    seen = table["held_out"] == ""
+    return Switching.model_validate(
+        {
+            "library": LIBRARY,
+            "chips": list(FITTED),
+            "programs": list(programs.FITTED),
+            "shares": {name: dict(part) for name, part in found.shares.items()},
+            "fitted": _errors(table.loc[seen]),
+            "held_out": _errors(table.loc[~seen]),
+        }
+    )
+
+
+def _errors(table: pd.DataFrame) -> Errors:
+    sizes = np.abs(table["error"].to_numpy(np.float64))
+    return Errors(runs=len(sizes), mean=round(float(sizes.mean()), 4), worst=round(float(sizes.max()), 4))
+
+
+def text_of(table: Switching) -> str:
+    """The table's file."""
+    return yaml.safe_dump(table.model_dump(), sort_keys=False, width=120)
 
 
 def show(table: pd.DataFrame) -> None:
@@ -133,18 +164,6 @@ def show(table: pd.DataFrame) -> None:
     print(
         f"switching with glitches: {factors.min():.2f} to {factors.max():.2f} times, {factors.mean():.2f} in the mean"
     )
-
-
-def unit_costs(energies: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """By component, over all runs: nJ measured, nJ by what single units take on random operands, and their ratio."""
-    table = LogicTable.load(logic_file(LIBRARY, Path()))
-    modelled: Counter[str] = Counter()
-    for run in runs.to_dict("records"):
-        modelled.update(by_unit_costs(CHIPS[run["chip"]], run, table))
-    measured = energies.groupby("component")["switching_nj"].sum()
-    found = pd.DataFrame({"measured_nj": measured, "unit_costs_nj": pd.Series(modelled)}).drop(index="host")
-    found.loc["all"] = found.sum()
-    return found.assign(ratio=found["unit_costs_nj"] / found["measured_nj"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -165,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 campaign(CHIPS[name], library, parts_of(CHIPS[name], library, Recipe()), given.delays)
         energies, runs = pd.read_csv(ACTIVITY), pd.read_csv(RUNS)
         show(compared(energies, runs))
-        print(unit_costs(energies, runs).to_string(float_format=lambda value: f"{value:.3f}"))
+        write_whole(TABLES / f"{LIBRARY}.yaml", text_of(make_table(energies, runs)).encode())
     except (InputError, NetlistError, ActivityError) as error:
         print(f"synthesis: {error}", file=sys.stderr)
         return 2

@@ -81,7 +81,7 @@ def counted_on(program: Program, work: Workload, data: Path) -> Workload:
     inputs = inputs_for(program, work.entry, data)
     steps = min(MOST_SAMPLES, len(inputs["input"]))
     result = FastMachine(program).run(work.entry, inputs, steps=steps, order=np.arange(steps), count_zeros=True)
-    return work.measured(program, result.per_instruction, steps)
+    return work.measured(program, result.per_instruction, steps, result.turned)
 
 
 def shown(found: Estimate) -> list[Table]:

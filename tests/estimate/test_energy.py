@@ -1,6 +1,7 @@
 """Energy and area of hand-made counts in a technology of round numbers, computed anew here by other arithmetic."""
 
 import json
+from dataclasses import replace
 from math import exp, log, sqrt
 
 import numpy as np
@@ -12,6 +13,7 @@ from estimate.area import area
 from estimate.cells import merged
 from estimate.energy import energy
 from estimate.structure import structure
+from estimate.switching import Errors, switching
 from estimate.technology import Technology
 from tests.estimate.made import PAPER, STEPS, technology, work
 
@@ -24,29 +26,67 @@ def joules(found, line: str) -> float:
     return found.by_component()[line].central
 
 
+def at_once(name: str) -> float:
+    """J of a component's units with one accumulator bank and kernel register, each as it works by itself."""
+    part = structure(PAPER.replace(accumulator_banks=1, kernel_registers=1))[name]
+    pj = part.multipliers * 1.0 + part.adder_bits * 0.01 + part.register_bits * 0.02 + part.select_bits * 0.001
+    return pj * 1e-12
+
+
+@pytest.fixture
+def certain(monkeypatch):
+    """As if the shares of events had no error."""
+    errors = Errors(runs=1, mean=0, worst=0)
+    table = switching().model_copy(update={"held_out": errors})
+    monkeypatch.setattr("estimate.prices.switching", lambda: table)
+
+
 def test_multipliers(tmp_path):
-    found = energy(work(), technology(tmp_path))
-    part = HARDWARE["multipliers"]
-    one = 72 * 1.0 + part.adder_bits * 0.01 + part.register_bits * 0.02 + part.select_bits * 0.001
-    assert joules(found, "multipliers") == pytest.approx(STEPS * one * 1e-12)
+    share = switching().shares["multipliers"]
+    drives = STEPS * (share["turned"] + share["active"])
+    assert joules(energy(work(), technology(tmp_path)), "multipliers") == pytest.approx(drives * at_once("multipliers"))
+    filled = replace(work(), rows=(replace(work().rows[0], fills=7),))
+    more = (drives + 7 * share["fills"]) * at_once("multipliers")
+    assert joules(energy(filled, technology(tmp_path)), "multipliers") == pytest.approx(more)
 
 
-def test_zero_products_cost_a_share(tmp_path):
-    made = technology(tmp_path)
+def test_products_with_a_zero_and_operands_that_stand_still_take_less(tmp_path):
+    made, share = technology(tmp_path), switching().shares["multipliers"]
     full, half = energy(work(), made), energy(work().assuming(0.5), made)
     saved = joules(full, "multipliers") - joules(half, "multipliers")
-    assert saved == pytest.approx(STEPS * 72 / 2 * (1 - 0.25) * 1.0 * 1e-12)
+    assert saved == pytest.approx(STEPS / 2 * share["active"] * at_once("multipliers")) and saved > 0
     assert half.estimated and half.zeros_known and not full.zeros_known
+    saved = joules(full, "multipliers") - joules(energy(turning(0.25), made), "multipliers")
+    assert saved == pytest.approx(STEPS * 0.75 * share["turned"] * at_once("multipliers")) and saved > 0
 
 
 @pytest.mark.parametrize(
     ("mode", "cells"), [("convolution", 1), ("depthwise", 8), ("pixelwise", 9), ("dense_input", 72)]
 )
 def test_accumulators_by_reduction(tmp_path, mode, cells):
-    part = HARDWARE["accumulators"]
-    share = cells / 72
-    one = cells * 48 * 0.02 + share * (part.adder_bits * 0.01 + part.select_bits * 0.001)
-    assert joules(energy(work(mode), technology(tmp_path)), "accumulators") == pytest.approx(STEPS * one * 1e-12)
+    share = dict(switching().shares["accumulators"])
+    drives = STEPS * cells / 72 * share.pop("sums") + STEPS * sum(share.values())
+    found = energy(work(mode), technology(tmp_path))
+    assert joules(found, "accumulators") == pytest.approx(drives * at_once("accumulators"))
+
+
+def turning(share: float):
+    """The work with this share of what random operands turn: half of the 16 bits of 72 operands a step."""
+    return replace(work(), rows=(replace(work().rows[0], turned_bits=round(share * 72 * 8 * STEPS)),))
+
+
+def test_bits_that_turn_are_doubted_where_none_counted_them(tmp_path):
+    made = technology(tmp_path, turning={"low": 0.5, "central": 0.75, "high": 1.0})
+    unknown, counted = energy(work(), made), energy(turning(0.75), made)
+    assert unknown.total.central == pytest.approx(counted.total.central)
+    assert counted.doubts["turning"] == (1, 1) and unknown.doubts["turning"][0] < 1 < unknown.doubts["turning"][1]
+
+
+def test_events_are_doubted_as_far_as_runs_held_out_were_missed(tmp_path):
+    found = energy(work(), technology(tmp_path, logic_leakage={"low": 0, "central": 0, "high": 0}))
+    logic = sum(joules(found, name) for name in HARDWARE)
+    more = found.doubts["events"][1] - 1
+    assert more == pytest.approx(switching().held_out.worst * logic / found.total.central) and more > 0
 
 
 def test_memories(tmp_path):
@@ -112,12 +152,12 @@ def test_supply_and_clock(tmp_path):
     assert slow.power.central < base.power.central < high.power.central
 
 
-def test_without_doubt_there_is_no_bar(tmp_path):
+def test_without_doubt_there_is_no_bar(tmp_path, certain):
     found = energy(work(), technology(tmp_path))
     assert found.total.low == pytest.approx(found.total.central) == pytest.approx(found.total.high)
 
 
-def test_doubts_add_as_independent(tmp_path):
+def test_doubts_add_as_independent(tmp_path, certain):
     """All energy but leakage doubles with either; leakage is made nothing."""
     two = {"low": 1.0, "central": 1.0, "high": 2.0}
     nothing = {"low": 0, "central": 0, "high": 0}

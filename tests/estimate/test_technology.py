@@ -10,6 +10,7 @@ from estimate.energy import energy
 from estimate.logic_table import LogicTable
 from estimate.prices import Answers
 from estimate.structure import structure
+from estimate.switching import switching
 from estimate.technology import Technology, TechnologyError, technologies
 from tests.estimate.made import FIELDS, LOGIC, PAPER, STEPS, technology, work, write
 
@@ -113,7 +114,9 @@ def test_what_a_table_does_not_see_is_added_but_to_registers(tmp_path):
     base = energy(work(), technology(tmp_path)).by_component()
     found = energy(work(), technology(tmp_path, logic=[{"table": "logic.yaml", "unseen": twice}])).by_component()
     assert found["register clock"] == base["register clock"]
-    registers = STEPS * HARDWARE["multipliers"].register_bits * 0.02e-12
+    share = switching().shares["multipliers"]
+    drives = STEPS * (share["turned"] + share["active"])
+    registers = drives * HARDWARE["multipliers"].register_bits * 0.02e-12
     assert found["multipliers"].central == pytest.approx(2 * base["multipliers"].central - registers)
 
 
