@@ -15,7 +15,7 @@ from arch.workload import Workload
 from estimate.book import Book, book
 from estimate.ranges import Range
 from estimate.structure import Units
-from estimate.switching import switching
+from estimate.switching import shares_of
 from estimate.technology import Technology
 from estimate.usage import MEMORY_EVENTS, drives, hardware, moving
 
@@ -172,7 +172,7 @@ def _triple(technology: Technology) -> tuple[float, float, float]:
 
 def _logic(workload: Workload, found: Book) -> np.ndarray:
     """J [S, rows, components] of switching: drivers times measured shares of what a component's units take."""
-    shares = drives(workload, found.turning) @ switching().matrix(workload.chip).T
+    shares = drives(workload, found.turning) @ shares_of(workload.chip)
     units = np.array([part.values() for part in moving(workload.chip).values()], np.float64)
     whole = found.logic_pj @ units.T * found.events[:, None]
     return shares * whole[:, None, :] * 1e-12

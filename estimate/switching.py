@@ -8,7 +8,7 @@ share carries what units alone do not say: how many of them move, on what data, 
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -56,15 +56,18 @@ class Switching(_Model):
             raise ValueError("shares must have the components and drivers of estimate.usage.USED")
         return self
 
-    def matrix(self, chip: Chip) -> np.ndarray:
-        """The shares of the components of `chip`, float64[components, drivers]."""
-        return np.array([[self.shares[name].get(driver, 0.0) for driver in DRIVERS] for name in hardware(chip)])
-
 
 @cache
 def switching() -> Switching:
     """The table that comes with tinycl."""
     return load_switching(TABLES / f"{MEASURED}.yaml")
+
+
+@lru_cache(maxsize=256)
+def shares_of(chip: Chip) -> np.ndarray:
+    """That table's shares of the components of `chip`, float64[drivers, components]."""
+    shares = switching().shares
+    return np.array([[shares[name].get(driver, 0.0) for name in hardware(chip)] for driver in DRIVERS])
 
 
 def load_switching(path: Path) -> Switching:
