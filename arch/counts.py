@@ -104,8 +104,9 @@ def _count_compute(events: Counter[Event], compute: Compute, chip: Chip, execute
 
 
 def fills(instruction: Instruction, chip: Chip) -> int:
-    """How often the loader fills the window, the block or the pixels for a COMPUTE: once a position and inner step."""
-    if not isinstance(instruction, Compute) or not loads(instruction):
+    """How often the loader fills a block or the pixels for a COMPUTE, once a position and inner step; 0 for windows,
+    which WINDOW_WORDS counts."""
+    if not isinstance(instruction, Compute) or instruction.moving == Moving.WINDOW or not loads(instruction):
         return 0
     return instruction.outer * instruction.inner * positions(instruction, chip) * inner_steps(instruction)
 

@@ -28,7 +28,7 @@ class Work:
 
     `cycles` as in the compiler's report: rows sum to the pass. `counts` by `arch.events.Event`, summed over engines;
     those that depend on values are 0 in closed form. `steps` are array steps by name in `arch.isa.MODES`. `macs` by the
-    layer's definition. `fills`: how often the loader fills the window, the block or the pixels. `zero_products`:
+    layer's definition. `fills`: how often the loader fills a block or the pixels, windows apart. `zero_products`:
     products of steps with an operand that is zero; `turned_bits`: bits of multipliers' stationary operands that are
     others than in the step before; None if unknown.
     """

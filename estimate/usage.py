@@ -22,7 +22,8 @@ DRIVERS = (
     "turned",  # bits of stationary operands that turn, in steps on random operands, of which half the bits turn
     "active",  # products without an operand of zero, in steps of all multipliers
     "sums",  # accumulators added to, in steps of all multipliers
-    "fills",  # of window, block or pixels by the loader
+    "fills",  # of a block or the pixels by the loader
+    "window_moves",  # accesses that bring K words to a window
     "map_words",  # words read from feature and gradient memory, K of which are an access
     "weight_rows",  # rows read from the weight memory
     "register_rows",  # rows written to the kernel file
@@ -47,12 +48,12 @@ USED: dict[str, tuple[str, ...]] = {
     "gradient": ("cycles", "gradient_words"),
     "weight": ("cycles", "weight_words"),
     "array": ("cycles", "map_words", "steps"),
-    "loader": ("cycles", "map_words", "fills"),
-    "window": ("cycles", "map_words", "fills"),
+    "loader": ("cycles", "map_words", "fills", "window_moves"),
+    "window": ("cycles", "map_words", "fills", "window_moves"),
     "rows": ("cycles", "weight_rows"),
     "kernels": ("cycles", "register_rows", "turned"),
     "nest": ("cycles", "steps", "instructions"),
-    "multipliers": ("turned", "active", "fills"),
+    "multipliers": ("turned", "active", "fills", "window_moves"),
     "accumulators": ("turned", "active", "sums"),
     "writeback": ("rounded_rows", "active", "loss_cycles"),
 }
@@ -97,6 +98,7 @@ def _drives(row: Work, chip: Chip) -> tuple[float, ...]:
         "active": steps - (row.zero_products or 0) / count,
         "sums": accumulations({mode: steps for mode, steps in row.steps.items() if mode}, chip) / count,
         "fills": row.fills,
+        "window_moves": counts[Event.WINDOW_WORDS] / chip.kernel,
         "map_words": maps / chip.kernel,
         "weight_rows": counts[Event.WEIGHT_READS] / chip.taps,
         "register_rows": counts[Event.REGISTER_WORDS] / chip.taps,

@@ -151,19 +151,27 @@ def text_of(table: Switching) -> str:
 
 
 def show(table: pd.DataFrame) -> None:
-    """The errors, run by run and in short."""
+    """The errors, run by run and in short; of runs that the fit did not see, networks and random programs apart too."""
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     for name, group in table.groupby("held_out"):
-        for column in ("error", "error_with_clock"):
-            sizes = group[column].abs()
-            print(
-                f"{f'held-out {name}' if name else 'fitted'}, {column.replace('_', ' ')}: mean {sizes.mean():.1%}, "
-                f"worst {sizes.max():.1%} of {len(group)} runs; within {LIMIT:.0%}: {(sizes <= LIMIT).sum()}"
-            )
+        _show_errors(f"held-out {name}" if name else "fitted", group)
+    held = table["held_out"] != ""
+    networks = table["program"].str.split().str[0].isin(list(programs.NETWORKS))
+    _show_errors("held-out, networks", table.loc[held & networks])
+    _show_errors("held-out, random programs", table.loc[held & ~networks])
     factors = (table["delayed_nj"] / table["switching_nj"]).dropna()
     print(
         f"switching with glitches: {factors.min():.2f} to {factors.max():.2f} times, {factors.mean():.2f} in the mean"
     )
+
+
+def _show_errors(name: str, group: pd.DataFrame) -> None:
+    for column in ("error", "error_with_clock"):
+        sizes = group[column].abs()
+        print(
+            f"{name}, {column.replace('_', ' ')}: mean {sizes.mean():.1%}, worst {sizes.max():.1%} of {len(group)} "
+            f"runs; within {LIMIT:.0%}: {(sizes <= LIMIT).sum()}"
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -45,8 +45,9 @@ def test_multipliers(tmp_path):
     share = switching().shares["multipliers"]
     drives = STEPS * (share["turned"] + share["active"])
     assert joules(energy(work(), technology(tmp_path)), "multipliers") == pytest.approx(drives * at_once("multipliers"))
-    filled = replace(work(), rows=(replace(work().rows[0], fills=7),))
-    more = (drives + 7 * share["fills"]) * at_once("multipliers")
+    filled = work(WINDOW_WORDS=15)
+    filled = replace(filled, rows=(replace(filled.rows[0], fills=7),))
+    more = (drives + 7 * share["fills"] + 5 * share["window_moves"]) * at_once("multipliers")
     assert joules(energy(filled, technology(tmp_path)), "multipliers") == pytest.approx(more)
 
 
