@@ -21,8 +21,8 @@ def varied(base: Chip, vary: Mapping[str, list[Any]]) -> Iterator[tuple[dict[str
 
     A name with a dot is a field of a memory or unit: `weight_memory.bytes`. What is equal in the base stays so unless
     it is varied itself: the vector unit's width, kernel registers, accumulator banks and `lanes`; banks of a map's
-    memory and the window's side; banks of the weight memory and `taps`. The fields need not make a chip: that is seen where they are tried. Raises
-    `InputError` on a field that chips do not have, and on more chips than `MOST`.
+    memory and the window's side; banks of the weight memory and `taps`. The fields need not make a chip: that is seen
+    where they are tried. Raises `InputError` on a field that chips do not have, and on more chips than `MOST`.
 
     >>> [changed for _, changed in varied(Chip.load("paper"), {"lanes": [4, 8], "weight_memory.bytes": [65536]})]
     [{'lanes': 4, 'weight_memory.bytes': 65536}, {'lanes': 8, 'weight_memory.bytes': 65536}]
