@@ -15,6 +15,7 @@ from compiler.emitter import WALKS, Emitter
 from compiler.graph import Operation, Operator
 from compiler.kernels import Rows
 from compiler.nodes import NetworkError
+from compiler.strides import alike_rows, distance, even_tiles, step_of
 from compiler.views import MapView
 from compiler.walks import Tile
 
@@ -32,23 +33,6 @@ def conv(operation: Operation, on: Emitter) -> Iterator[Instruction]:
         for group, count in on.chunks(operation, first, stop):
             yield from on.load_bias(operation, group)
             yield from _Forward(operation, on, layout, part).run(group, count)
-
-
-def square(name: str, pair: tuple[int, int], operation: Operation) -> int:
-    """The one number of a stride or dilation. Raises `NetworkError` if its sides differ."""
-    if pair[0] != pair[1]:
-        training = "training needs " if "gradient" in operation.phase else ""
-        raise NetworkError(f"{operation.layer}: {training}equal {name} along height and width, not {pair}")
-    return pair[0]
-
-
-def rows_alone(operation: Operation, tile: Tile) -> Iterator[Tile]:
-    """The tile, or its rows one by one if strides differ: a walk knows one, and a row needs only that along it."""
-    if operation.stride[0] == operation.stride[1]:
-        yield tile
-        return
-    for row in range(tile.height):
-        yield Tile(tile.top + row, tile.left, 1, tile.width)
 
 
 def windows_fit(operation: Operation, on: Emitter, view: MapView, pads: tuple[int, int]) -> bool:
@@ -167,7 +151,7 @@ class _Forward:
     def _tiles(self) -> Iterator[Tile]:
         partial = self.inner * len(self.pieces) > 1
         steps = self.inner * self.iterations * self.layout.cut.depth * self.columns * self.chunk
-        for tile in rows_alone(self.operation, walks.whole(self.y)):
+        for tile in even_tiles(walks.whole(self.y), self.operation.stride):
             if self.choice.tile:
                 yield from walks.given_tiles(
                     tile, self.choice.tile, partial, self.window, self.operation.layer, self.on.chip
@@ -218,13 +202,13 @@ class _Forward:
         return {
             **mode_fields(_PIXELS[self.layout.kind]),
             "traversal": Traversal.PIXELS,
-            "step": operation.stride[1],
-            "dilation": operation.dilation[1 if len(piece.rows) == 1 else 0],
+            "step": step_of(tile, operation.stride),
+            "dilation": distance(operation, piece.rows),
             "kernel_height": len(piece.rows),
             "kernel_width": depth if depth > 1 else len(piece.columns),
             "planes": int(depth > 1),
             "tap": piece.rows.start % self.chunk * self.columns,
-            "tap_row": self.columns,
+            "tap_row": piece.rows.step * self.columns,
             "tap_column": 1,
             "source_plane": self.x.plane if depth > 1 else 0,
             "source_group": self.x.plane * depth,
@@ -233,10 +217,9 @@ class _Forward:
 
 
 def _pieces(operation: Operation, chunk: int, columns: int) -> Iterator[Piece]:
-    """What lies in a row, kernel rows one by one if dilations differ."""
+    """What lies in a row, kernel rows apart if dilations differ."""
     height, width = operation.kernel
-    alike = operation.dilation[0] == operation.dilation[1] or width == 1
-    step = chunk if alike else 1
-    for top in range(0, height, step):
-        for left in range(0, width, columns):
-            yield Piece(range(top, min(top + step, height)), range(left, min(left + columns, width)))
+    for top in range(0, height, chunk):
+        for rows in alike_rows(operation, range(top, min(top + chunk, height))):
+            for left in range(0, width, columns):
+                yield Piece(rows, range(left, min(left + columns, width)))

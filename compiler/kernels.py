@@ -12,7 +12,7 @@ import numpy as np
 
 from arch.chip import Chip
 from arch.layout import KernelRows, Kind, rows_of
-from compiler.graph import PARAMETER_GRADIENTS, Graph, Operation, Operator, Tensor
+from compiler.graph import AVERAGES, PARAMETER_GRADIENTS, Graph, Operation, Operator, Tensor
 from compiler.grouping import merged_groups
 from compiler.mapping import FREE, Mapping
 from compiler.nodes import NetworkError
@@ -24,6 +24,7 @@ _OWN = (
     Operator.CHANNEL_MAP,
     Operator.GLOBAL_AVERAGE_POOL,
     Operator.AVERAGE_POOL,
+    Operator.AVERAGE_SHARES,
     Operator.BROADCAST,
     Operator.NEIGHBOUR_SUM,
     Operator.MAX_POOL,
@@ -144,7 +145,7 @@ class Kernels:
             return self._routed(operation, factors, rows)
         if operation.operator == Operator.NEIGHBOUR_SUM:
             return factors[0] * self._neighbours(operation, len(rows))
-        if operation.operator == Operator.AVERAGE_POOL:
+        if operation.operator in AVERAGES:
             rows[:, 0] = factors[0][:, None]
             return rows
         if operation.operator == Operator.UPDATE:
@@ -350,7 +351,7 @@ class Kernels:
         if operation.operator == Operator.COMBINE:
             shapes = [self.graph.tensors[name].shape for name in operation.factors]
             count = chip.words(max(shape[0] for shape in shapes))
-        elif operation.operator == Operator.AVERAGE_POOL:
+        elif operation.operator in AVERAGES:
             count = len(self.graph.values[operation.factors[0]])
         elif operation.operator == Operator.CHANNEL_MAP:
             blocks = [block for blocks in self.routed_blocks(operation) for block in blocks]

@@ -35,7 +35,7 @@ from compiler.recomputation import recomputed
 from compiler.report import Report, report
 from compiler.report_tensors import tensor_rows
 from compiler.residency import reside
-from compiler.splitting import split_averages
+from compiler.splitting import split_averages, split_maxima
 from compiler.tokens import Streams
 from compiler.updates import rate_exponent
 
@@ -114,8 +114,7 @@ def _patches(build: Build) -> None:
     first = next(iter(build.graph.operations), None)
     if first and not options.skip and options.mapping.of(first.layer).free:
         build.graph = laid_patches(build.graph, build.chip, options.train)
-    if not options.train:
-        build.graph = split_averages(build.graph, build.chip)
+    build.graph = (split_maxima if options.train else split_averages)(build.graph, build.chip)
 
 
 def _normalisation(build: Build) -> None:
