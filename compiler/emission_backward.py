@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from math import gcd
-from typing import Any
+from typing import Any, NamedTuple
 
 from arch.isa import Compute, Instruction, Space, Traversal, mode_fields
 from arch.layout import Kind
@@ -36,6 +37,15 @@ class Taps:
     spread: int
 
 
+class Piece(NamedTuple):
+    """Taps of a kernel that lie in the `place`-th of its rows of weights, whose first tap is `first` of the kernel."""
+
+    place: int
+    first: tuple[int, int]
+    down: Taps
+    across: Taps
+
+
 def taps_of(operation: Operation, axis: int, phase: int, extent: tuple[int, int]) -> Taps:
     """Taps among extent[0] ... extent[1]-1 along a side that reach positions phase, phase + stride, …; count 0 if none
     does."""
@@ -43,6 +53,8 @@ def taps_of(operation: Operation, axis: int, phase: int, extent: tuple[int, int]
     reaching = [k for k in range(*extent) if (phase + pad - k * dilation) % stride == 0]
     if not reaching:
         return Taps(0, 1, 0, 0, 1)
+    if len(reaching) == 1:
+        return Taps(reaching[0], 1, 1, (phase + pad - reaching[0] * dilation) // stride, 1)
     step = stride // gcd(stride, dilation)
     return Taps(
         reaching[0], step, len(reaching), (phase + pad - reaching[-1] * dilation) // stride, step * dilation // stride
@@ -69,6 +81,7 @@ class _InputGradient:
         self.dy, self.dx = on.map(operation.inputs[0]), on.map(operation.output)
         self.mask = on.map(operation.mask) if operation.mask else None
         outputs, inputs = self.layout.shape[0] // self.layout.cut.groups, self.layout.inputs
+        height, width = operation.kernel
         words = on.chip.words
         self.by_lane = self.layout.kind == Kind.LANES
         self.depth = self.layout.cut.depth
@@ -76,8 +89,8 @@ class _InputGradient:
         self.planes = self.layout.outer if self.by_lane else words(inputs)
         held = outputs if self.layout.kind == Kind.FILTERS else inputs
         self.iterations = 1 if self.by_lane else min(on.chip.lanes, held)
-        self.chunk = min(self.layout.cut.chunk, self.layout.shape[2])
-        self.chunks = -(-self.layout.shape[2] // self.chunk)
+        self.chunk, self.columns = (min(self.layout.cut.chunk, height), min(self.layout.cut.columns, width))
+        self.chunks = self.layout.cut.parts(height, width)
         fraction = on.fractions[operation.inputs[0]] + on.fractions[operation.weight]
         self.numbers = on.map_numbers(operation, fraction)
         pads = tuple(side - 1 - pad for side, pad in zip(operation.kernel, operation.pads, strict=True))
@@ -98,15 +111,14 @@ class _InputGradient:
                 yield from self._groups(tile, self._windows(tile))
             return
         for phase in phases(walks.whole(self.dx), self.operation.stride):
-            across = taps_of(self.operation, 1, phase.left, (0, self.operation.kernel[1]))
-            pieces = list(self._pieces(phase.top, across))
+            pieces = list(self._pieces(phase))
             if not pieces:
                 yield from zeros(self.dx, phase, range(self.planes), self.on)
                 continue
-            steps = self.gradients * self.iterations * across.count * max(down.count for _, down in pieces)
+            steps = self.gradients * self.iterations * max(piece.down.count * piece.across.count for piece in pieces)
             single = self.gradients * len(pieces) == 1
             for tile in [phase] if single else walks.block_tiles(phase, self.on.chip, steps):
-                fields = [self._pixels(phase, tile, down, across, chunk) for chunk, down in pieces]
+                fields = [self._pixels(phase, tile, piece) for piece in pieces]
                 if len(fields) == 1:
                     yield from self._groups(tile, fields[0])
                     continue
@@ -121,17 +133,20 @@ class _InputGradient:
         skips = self.on.kernels.skips(self.operation.layer)
         return skips and self.mask is not None and single and self.layout.kind == Kind.CHANNELS
 
-    def _pieces(self, top: int, across: Taps) -> Iterator[tuple[int, Taps]]:
-        """Chunks of the kernel, and their taps along a column that reach a phase's first row `top`; taps one by one
-        where they lie farther apart, or less far, than those along a row."""
-        for chunk in range(self.chunks if across.count else 0):
-            first, stop = chunk * self.chunk, min((chunk + 1) * self.chunk, self.operation.kernel[0])
-            taps = taps_of(self.operation, 0, top, (first, stop))
-            if min(taps.count, across.count) < 2 or taps.spread == across.spread:
-                pieces = [taps]
+    def _pieces(self, phase: Tile) -> Iterator[Piece]:
+        """The taps that reach a phase, by rows of weights; kernel rows one by one where their taps lie farther apart,
+        or less far, than those along a row."""
+        height, width = self.operation.kernel
+        starts = product(range(0, height, self.chunk), range(0, width, self.columns))
+        for place, (top, left) in enumerate(starts):
+            bottom, right = min(top + self.chunk, height), min(left + self.columns, width)
+            across = taps_of(self.operation, 1, phase.left, (left, right))
+            down = taps_of(self.operation, 0, phase.top, (top, bottom))
+            if min(down.count, across.count) < 2 or down.spread == across.spread:
+                rows = [down]
             else:
-                pieces = [taps_of(self.operation, 0, top, (k, k + 1)) for k in range(first, stop)]
-            yield from ((chunk, piece) for piece in pieces if piece.count)
+                rows = [taps_of(self.operation, 0, phase.top, (k, k + 1)) for k in range(top, bottom)]
+            yield from (Piece(place, (top, left), taps, across) for taps in rows if taps.count and across.count)
 
     def _groups(self, tile: Tile, fields: dict[str, Any]) -> Iterator[Instruction]:
         """Instructions for all planes of the result, as many in one as rows can serve at once."""
@@ -177,22 +192,22 @@ class _InputGradient:
             **walks.source(self.dy, top, left, self.part * self.gradients),
         }
 
-    def _pixels(self, phase: Tile, tile: Tile, down: Taps, across: Taps, chunk: int) -> dict[str, Any]:
+    def _pixels(self, phase: Tile, tile: Tile, piece: Piece) -> dict[str, Any]:
         """Taps fall while coordinates rise, so rows come rotated: tap t of a row is in tap T-1-t."""
-        columns, last = self.operation.kernel[1], self.on.chip.taps - 1
+        down, across, last = piece.down, piece.across, self.on.chip.taps - 1
         row, column = gradient_at(phase, tile, down.origin, across.origin, self.operation)
-        highest = down.first + (down.count - 1) * down.step - chunk * self.chunk
-        farthest = across.first + (across.count - 1) * across.step
+        highest = down.first + (down.count - 1) * down.step - piece.first[0]
+        farthest = across.first + (across.count - 1) * across.step - piece.first[1]
         spread = down.spread if down.count > 1 else across.spread
         return {
             **mode_fields(_PIXELS[self.layout.kind]),
             "traversal": Traversal.PIXELS,
-            "row": chunk * self.iterations,
+            "row": piece.place * self.iterations,
             "dilation": spread,
             "kernel_height": down.count,
             "kernel_width": across.count,
-            "tap": last - highest * columns - farthest,
-            "tap_row": down.step * columns,
+            "tap": last - highest * self.columns - farthest,
+            "tap_row": down.step * self.columns,
             "tap_column": across.step,
             **walks.source(self.dy, row, column, self.part * self.gradients),
         }

@@ -13,6 +13,7 @@ from compiler import walks
 from compiler.emission_conv import windows_fit
 from compiler.emitter import WALKS, Emitter
 from compiler.graph import Operation
+from compiler.kernels import Rows
 from compiler.strides import MOST_STEP, Walk, distance, summing_walks
 from compiler.views import MapView
 from compiler.walks import Tile
@@ -37,8 +38,9 @@ def conv_weight_gradient(operation: Operation, on: Emitter) -> Iterator[Instruct
     shape, cut = layout.shape, layout.cut
     by_lane = layout.kind == Kind.LANES
     planes = 1 if by_lane else on.chip.words(layout.inputs)
-    chunk = min(cut.chunk, shape[2])
-    chunks = -(-shape[2] // chunk)
+    chunk, columns = min(cut.chunk, shape[2]), min(cut.columns, shape[3])
+    chunks = cut.parts(shape[2], shape[3])
+    starts = list(product(range(0, shape[2], chunk), range(0, shape[3], columns)))
     per_part = layout.outer // cut.groups
     held = shape[0] // cut.groups if layout.kind == Kind.FILTERS else layout.inputs
     iterations = 1 if by_lane else min(on.chip.lanes, held)
@@ -49,15 +51,15 @@ def conv_weight_gradient(operation: Operation, on: Emitter) -> Iterator[Instruct
         return
     for part in range(cut.groups):
         first, stop = max(part * per_part, view.first), min((part + 1) * per_part, view.first + view.groups)
-        for piece in range(chunks) if first < stop else ():
+        for piece, (top, left) in enumerate(starts) if first < stop else ():
             plane = first if by_lane else part * planes
             if window:
                 sums = [_window_walk(operation, on, layout.kind, x, tile, plane) | walks.pixels(dy, tile, first)]
             else:
-                rows = range(piece * chunk, min((piece + 1) * chunk, shape[2]))
+                rows = range(top, min(top + chunk, shape[2]))
+                across = range(left, min(left + columns, shape[3]))
                 sums = [
-                    _pixel_walk(operation, layout.kind, cut.depth, x, walk, plane, rows.start)
-                    | walks.pixels(dy, walk.tile, first)
+                    _pixel_walk(operation, layout, x, walk, plane, across) | walks.pixels(dy, walk.tile, first)
                     for walk in summing_walks(operation, tile, rows)
                 ]
             inner = planes // cut.depth
@@ -123,26 +125,28 @@ def _window_walk(operation: Operation, on: Emitter, kind: Kind, x: MapView, tile
 
 
 def _pixel_walk(
-    operation: Operation, kind: Kind, depth: int, x: MapView, walk: Walk, plane: int, first: int
+    operation: Operation, layout: Rows, x: MapView, walk: Walk, plane: int, columns: range
 ) -> dict[str, Any]:
-    """A walk of pixels with kernel rows of a chunk whose first is row `first` of the kernel."""
-    (down, across), pads, columns = operation.stride, operation.pads, operation.kernel[1]
-    tile, rows = walk.tile, walk.rows
+    """A walk of pixels with some kernel rows and columns of those that lie in a row of weights."""
+    (down, across), pads, cut = operation.stride, operation.pads, layout.cut
+    tile, rows, depth = walk.tile, walk.rows, cut.depth
+    width = min(cut.columns, operation.kernel[1])
     top = tile.top * down - pads[0] + rows.start * operation.dilation[0]
+    left = tile.left * across - pads[1] + columns.start * operation.dilation[1]
     return {
-        **mode_fields(_PIXEL_WEIGHTS[kind]),
+        **mode_fields(_PIXEL_WEIGHTS[layout.kind]),
         "traversal": Traversal.PIXELS,
         "step": across if across <= MOST_STEP else 1,
         "dilation": distance(operation, rows, walk.down),
         "kernel_height": len(rows),
-        "kernel_width": depth if depth > 1 else columns,
+        "kernel_width": depth if depth > 1 else len(columns),
         "planes": int(depth > 1),
-        "tap": (rows.start - first) * columns,
-        "tap_row": rows.step * columns,
+        "tap": rows.start % cut.chunk * width,
+        "tap_row": rows.step * width,
         "tap_column": 1,
         "source_plane": x.plane if depth > 1 else 0,
         "source_group": x.plane * depth,
-        **walks.source(x, top, tile.left * across - pads[1], plane, walk.down),
+        **walks.source(x, top, left, plane, walk.down),
     }
 
 

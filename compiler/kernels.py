@@ -221,11 +221,6 @@ class Kernels:
     def _convolution(self, operation: Operation, weight: Tensor) -> Rows:
         chip, shape = self.chip, weight.shape
         outputs, inputs, height, width = shape
-        if width > chip.taps and operation.operator != Operator.CONV:
-            raise NetworkError(
-                f"{operation.layer}: training needs kernels of at most {chip.taps} columns, chip {chip.name}'s taps, "
-                f"not {width}"
-            )
         columns = -(-width // -(-width // chip.taps))
         chunk = max(1, min(height, chip.taps // width))
         cut = KernelRows(chunk=chunk) if columns == width else KernelRows(chunk=1, columns=columns)
@@ -234,11 +229,6 @@ class Kernels:
             outer = chip.words(outputs)
             return Rows(Kind.LANES, shape, cut, count, outer, count // outer)
         merged = merged_groups(operation.groups, inputs, outputs // operation.groups, chip.lanes)
-        if merged > 1 and operation.operator == Operator.CONV_WEIGHT_GRADIENT:
-            raise NetworkError(
-                f"{operation.layer}: training needs groups whose channels are multiples of {chip.lanes}, the lanes of "
-                f"chip {chip.name}; set group to 1 or to the channels"
-            )
         groups, inputs = operation.groups // merged, inputs * merged
         per_group = outputs // groups
         if operation.weight in self.scattering:

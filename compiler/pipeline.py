@@ -21,6 +21,7 @@ from compiler.emission import emit, engine_of
 from compiler.emitter import Emitter, Numbers
 from compiler.formats import Headroom, described, fractions
 from compiler.graph import INFER, TRAIN, Graph, Operation, Optimiser, Role
+from compiler.grouping import separated
 from compiler.hazards import Issue
 from compiler.kernels import Kernels, rows_name
 from compiler.lowering import lower
@@ -126,7 +127,8 @@ def _normalisation(build: Build) -> None:
 def _differentiation(build: Build) -> None:
     if build.options.train:
         assert build.graph
-        build.graph = differentiate(build.graph, build.options.optimiser, build.options.trainable)
+        graph = differentiate(build.graph, build.options.optimiser, build.options.trainable)
+        build.graph = separated(graph, build.chip)
 
 
 def _recomputation(build: Build) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.graph import Operation, Operator, Role
-from compiler.nodes import NetworkError
+from compiler.grouping import merged_groups
 from tests.compiler.emission_bench import Bench
 from tests.oracle.cases import (
     CHIPS,
@@ -71,11 +70,10 @@ def small_enough(case) -> bool:
     return words < 100 and case["kernel"][1] <= 4 and case["outputs"] <= 6 and case["channels"] <= 6
 
 
-def grouped_alone(case) -> bool:
-    """Whether no lane of the case's maps is of two groups, or the convolution is depthwise."""
-    parts, lanes = case["groups"], case["chip"].lanes
-    apart = case["channels"] // parts % lanes == 0 and case["outputs"] // parts % lanes == 0
-    return parts == 1 or apart or parts == case["channels"] == case["outputs"]
+def alone(case, values: np.ndarray, number: int, count: int) -> np.ndarray:
+    """Values of channels, all of them zero but those of every `count`-th group, from group `number` on."""
+    group = np.arange(len(values)) // (len(values) // case["groups"])
+    return values * (group % count == number)[:, None, None]
 
 
 def operation_of(case, operator: Operator, inputs, output, **more) -> Operation:
@@ -135,16 +133,16 @@ def test_convolution_and_its_gradients(case):
 
     op = operation_of(case, Operator.CONV_WEIGHT_GRADIENT, ("x", "dy"), "w", weight="w", update=True)
     bench = Bench(chip, op, roles | {"dy": (y_shape, Role.GRADIENT)}, shift - 1, rounding)
-    if grouped_alone(case):
-        found, _ = bench.run({"x": x, "w": w, "dy": dy}, fractions, {"x": F, "dy": G})
-        assert np.array_equal(found, rounded(w * 2.0**shift - np.asarray(tw.grad), chip, shift, rounding))
-        if case["grid"] and not case["wide"]:  # a sum over bands, rounded after each: exact without a shift
-            bench = Bench(chip, op, roles | {"dy": (y_shape, Role.GRADIENT)}, 0, rounding, case["grid"])
-            found, _ = bench.run({"x": x, "w": w, "dy": dy}, fractions | {"w": 4}, {"x": F, "dy": G})
-            assert np.array_equal(found, w - np.asarray(tw.grad))
-    else:
-        with pytest.raises(NetworkError, match="layer: training needs groups"):
-            bench.run({}, fractions, {"x": F, "dy": G})
+    merged = merged_groups(case["groups"], shape[1], case["outputs"] // case["groups"], chip.lanes)
+    count, found = 1 if shape[1] == 1 and case["groups"] == case["outputs"] else merged, w
+    for number in range(count):  # of groups that are merged one after the other, the others' channels being zero
+        values = {"x": alone(case, x, number, count), "w": found, "dy": alone(case, dy, number, count)}
+        found, _ = bench.run(values, fractions, {"x": F, "dy": G})
+    assert np.array_equal(found, rounded(w * 2.0**shift - np.asarray(tw.grad), chip, shift, rounding))
+    if case["grid"] and not case["wide"] and count == 1:  # a sum over bands, rounded after each: exact without a shift
+        bench = Bench(chip, op, roles | {"dy": (y_shape, Role.GRADIENT)}, 0, rounding, case["grid"])
+        found, _ = bench.run({"x": x, "w": w, "dy": dy}, fractions | {"w": 4}, {"x": F, "dy": G})
+        assert np.array_equal(found, w - np.asarray(tw.grad))
 
     op = operation_of(case, Operator.CONV_BIAS_GRADIENT, ("dy",), "b", bias="b", update=True)
     tensors = {"dy": (y_shape, Role.GRADIENT), "b": ((case["outputs"],), Role.BIAS)}
@@ -158,7 +156,7 @@ def test_convolution_and_its_gradients(case):
 @settings(max_examples=30, deadline=None)
 @given(convolutions(), st.integers(5, 13), st.integers(1, 3))
 def test_kernels_wider_than_the_taps(case, width, height):
-    """Forward, on the chip of four taps: a kernel row lies in several rows of the weight memory."""
+    """On the chip of four taps: a kernel row lies in several rows of the weight memory."""
     case |= {"chip": SMALL, "kernel": (height, width), "pads": (height // 2, width // 2), "size": (4, 6 + width // 2)}
     case |= {"stride": tuple(min(side, 2) for side in case["stride"]), "dilation": (1, 1)}
     case |= {"channels": min(case["channels"], 4), "outputs": min(case["outputs"], 5)}
@@ -167,15 +165,24 @@ def test_kernels_wider_than_the_taps(case, width, height):
     rng = np.random.default_rng(case["seed"])
     shape = (case["outputs"], case["channels"] // case["groups"], height, width)
     x, w = integers(rng, (case["channels"], *case["size"])), integers(rng, shape)
-    ty = forward(case, tensor(x[None]), tensor(w))
+    tx, tw = tensor(x[None]).requires_grad_(), tensor(w).requires_grad_()
+    ty = forward(case, tx, tw)
     op = operation_of(case, Operator.CONV, ("x",), "y", weight="w")
     tensors = {"x": (x.shape, Role.ACTIVATION), "w": (shape, Role.WEIGHT), "y": (tuple(ty.shape[1:]), Role.ACTIVATION)}
     fractions = {"x": 2, "w": 3, "y": 5 - SHIFT}
     found, _ = Bench(SMALL, op, tensors, grid=case["grid"]).run({"x": x, "w": w}, fractions, {"x": F, "y": G})
-    assert np.array_equal(found, rounded(ty[0], SMALL))
+    assert np.array_equal(found, rounded(ty.detach()[0], SMALL))
+    dy = integers(rng, tuple(ty.shape[1:]))
+    ty.backward(tensor(dy[None]))
     gradient = operation_of(case, Operator.CONV_INPUT_GRADIENT, ("y",), "x", weight="w")
-    with pytest.raises(NetworkError, match="training needs kernels of at most 4 columns"):
-        Bench(SMALL, gradient, tensors).run({"y": np.zeros(ty.shape[1:], int), "w": w}, fractions, {"x": F, "y": G})
+    fractions = {"x": 5 - SHIFT, "w": 3, "y": 2}
+    found, _ = Bench(SMALL, gradient, tensors, grid=case["grid"]).run({"y": dy, "w": w}, fractions, {"x": F, "y": G})
+    assert np.array_equal(found, rounded(tx.grad[0], SMALL))
+    gradient = operation_of(case, Operator.CONV_WEIGHT_GRADIENT, ("x", "y"), "w", weight="w", update=True)
+    found, _ = Bench(SMALL, gradient, tensors, SHIFT - 1).run(
+        {"x": x, "y": dy, "w": w}, {"x": 2, "w": 3, "y": 2}, {"x": F, "y": G}
+    )
+    assert np.array_equal(found, rounded(w * 2.0**SHIFT - np.asarray(tw.grad), SMALL))
 
 
 @settings(max_examples=60, deadline=None)
