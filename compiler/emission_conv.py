@@ -15,7 +15,7 @@ from compiler.emitter import WALKS, Emitter
 from compiler.graph import Operation, Operator
 from compiler.kernels import Rows
 from compiler.nodes import NetworkError
-from compiler.strides import alike_rows, distance, even_tiles, step_of
+from compiler.strides import alike_rows, distance, even_ways, shortest, step_of
 from compiler.views import MapView
 from compiler.walks import Tile
 
@@ -88,7 +88,11 @@ class _Forward:
             return
         if self.window and self.choice.walk is None:
             self.window = self._windows_are_shorter(group, count)
-        for tile in self._tiles():
+        ways = even_ways(walks.whole(self.y), self.operation.stride)
+        yield from shortest((self._walks(way, group, count) for way in ways), self.on.chip)
+
+    def _walks(self, way: list[Tile], group: int, count: int) -> Iterator[Compute]:
+        for tile in self._tiles(way):
             if len(self.pieces) == 1:
                 yield self._compute(tile, group, count, self.pieces[0])
                 continue
@@ -108,7 +112,7 @@ class _Forward:
     def _cycles(self, window: bool, group: int, count: int) -> int:
         """What a walk of the map takes, windows or pixels."""
         self.window = window
-        cut = list(self._tiles())
+        cut = list(self._tiles([walks.whole(self.y)]))
         tiles = Counter((tile.height, tile.width) for tile in cut)
         firsts = {(tile.height, tile.width): tile for tile in reversed(cut)}
         return sum(
@@ -148,10 +152,10 @@ class _Forward:
                 **fields,
             )
 
-    def _tiles(self) -> Iterator[Tile]:
+    def _tiles(self, way: list[Tile]) -> Iterator[Tile]:
         partial = self.inner * len(self.pieces) > 1
         steps = self.inner * self.iterations * self.layout.cut.depth * self.columns * self.chunk
-        for tile in even_tiles(walks.whole(self.y), self.operation.stride):
+        for tile in way:
             if self.choice.tile:
                 yield from walks.given_tiles(
                     tile, self.choice.tile, partial, self.window, self.operation.layer, self.on.chip

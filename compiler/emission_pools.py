@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from arch.isa import Compute, Instruction, Traversal, mode_fields
 from compiler import walks
@@ -14,7 +15,8 @@ from compiler.emitter import Emitter
 from compiler.graph import Operation, Operator
 from compiler.kernels import rows_name
 from compiler.nodes import NetworkError
-from compiler.strides import even_tiles, phases, step_of
+from compiler.strides import even_ways, phases, shortest, step_of
+from compiler.views import MapView
 from compiler.walks import Tile
 
 
@@ -45,22 +47,36 @@ def average_shares(operation: Operation, on: Emitter) -> Iterator[Instruction]:
 
 def _in_parts(operation: Operation, window: Operation, on: Emitter) -> Iterator[Instruction]:
     """Sums over the windows of `window`, times the constants of the parts of a pooling."""
-    x, y = on.map(operation.inputs[0]), on.map(operation.output)
+    y = on.map(operation.output)
+    numbers = on.map_numbers(operation, sum_fraction(operation, on))
     for number, (part, _) in enumerate(parts(operation, on.graph.tensors[operation.output].shape)):
-        common = _common(part, walks.whole(y))
-        for tile in even_tiles(common, window.stride) if min(common.height, common.width) > 0 else ():
-            yield Compute(
-                **by_lane(),
+        common, row = _common(part, walks.whole(y)), on.rows(rows_name(operation)).row + number
+        if min(common.height, common.width) > 0:
+            fields = by_lane() | numbers | {"row": row}
+            yield from _over(common, window, on.map(operation.inputs[0]), y, fields, on)
+
+
+def _over(
+    whole: Tile, window: Operation, x: MapView, y: MapView, fields: dict[str, Any], on: Emitter
+) -> list[Instruction]:
+    """Walks over the windows of a tile of the output."""
+    ways = (
+        [
+            Compute(
                 outer=on.chip.words(y.channels),
-                row=on.rows(rows_name(operation)).row + number,
                 step=step_of(tile, window.stride),
                 kernel_height=window.kernel[0],
                 kernel_width=window.kernel[1],
                 source_group=x.plane,
                 **walks.source(x, *_first(window, tile)),
                 **walks.target(y, tile),
-                **on.map_numbers(operation, sum_fraction(operation, on)),
+                **fields,
             )
+            for tile in way
+        ]
+        for way in even_ways(whole, window.stride)
+    )
+    return shortest(ways, on.chip)
 
 
 def _first(operation: Operation, tile: Tile) -> tuple[int, int]:
@@ -84,19 +100,8 @@ def max_pool(operation: Operation, on: Emitter) -> Iterator[Instruction]:
     numbers = on.map_numbers(operation, on.fractions[operation.inputs[0]])
     if indices:
         numbers["shift"] = 0
-    for tile in even_tiles(walks.whole(y), operation.stride):
-        yield Compute(
-            **by_lane("maximum_index" if indices else "maximum"),
-            outer=on.chip.words(y.channels),
-            row=on.rows(rows_name(operation)).row,
-            step=step_of(tile, operation.stride),
-            kernel_height=operation.kernel[0],
-            kernel_width=operation.kernel[1],
-            source_group=x.plane,
-            **walks.source(x, *_first(operation, tile)),
-            **walks.target(y, tile),
-            **numbers,
-        )
+    fields = by_lane("maximum_index" if indices else "maximum") | numbers | {"row": on.rows(rows_name(operation)).row}
+    yield from _over(walks.whole(y), operation, x, y, fields, on)
 
 
 def max_pool_gradient(operation: Operation, on: Emitter) -> Iterator[Instruction]:

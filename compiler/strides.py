@@ -3,10 +3,13 @@ and one distance from a kernel tap to the next."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import gcd, lcm
 from typing import NamedTuple
 
+from arch.chip import Chip
+from arch.isa import Instruction
+from arch.timing import FETCH_CYCLES, duration
 from compiler.graph import Operation
 from compiler.walks import Tile
 
@@ -37,19 +40,25 @@ def phases(tile: Tile, every: tuple[int, int]) -> Iterator[Tile]:
                 yield Tile(tile.top + top, tile.left + start, height, columns, *steps)
 
 
-def even_tiles(tile: Tile, stride: tuple[int, int]) -> Iterator[Tile]:
-    """Tiles whose positions lie as far apart in the source along rows as along columns, as few as there are.
-
-    Strides too large for that leave rows alone, or single positions.
-    """
+def even_ways(tile: Tile, stride: tuple[int, int]) -> Iterator[list[Tile]]:
+    """Ways to cut a tile into such whose positions lie as far apart in the source along rows as along columns: itself
+    if it is one, else by phases, or by rows or positions alone, as far as a walk can take such steps."""
     down, across = stride
     if 1 in (tile.height, tile.width):
         down = across = across if tile.height == 1 else down
     step = lcm(down, across)
     if step <= MOST_STEP:
-        yield from phases(tile, (step // down, step // across))
-    else:
-        yield from phases(tile, (tile.height, 1 if stride[1] <= MOST_STEP else tile.width))
+        yield list(phases(tile, (step // down, step // across)))
+    if step > MOST_STEP or down != across:
+        yield list(phases(tile, (tile.height, 1 if stride[1] <= MOST_STEP else tile.width)))
+
+
+def shortest(ways: Iterable[Iterable[Instruction]], chip: Chip) -> list[Instruction]:
+    """The instructions of the way that takes the fewest cycles."""
+    made = [list(way) for way in ways]
+    if len(made) == 1:
+        return made[0]
+    return min(made, key=lambda way: sum(duration(item, chip) + FETCH_CYCLES for item in way))
 
 
 def step_of(tile: Tile, stride: tuple[int, int]) -> int:
