@@ -102,7 +102,7 @@ def sweep(
 
 
 def swept(asked: Sweep, crew: Crew | None = None, store: Path | None = None) -> tuple[DataFrame, DataFrame]:
-    """The table of a sweep file, and its best rows (none if it names no columns); with a progress bar.
+    """The table of a sweep file, and each network's best rows (none if it names no columns); with a progress bar.
 
     Raises `InputError` on a column that the table has not, before anything runs if no sweep has it.
 
@@ -116,7 +116,7 @@ def swept(asked: Sweep, crew: Crew | None = None, store: Path | None = None) -> 
         table = table_of(points, crew, store, lambda done: bar.update(task, completed=done))
     front = asked.pareto
     columns = [*front.minimise, *front.maximise]
-    return table, pareto(table, front.minimise, front.maximise) if columns else table.iloc[:0]
+    return table, pareto(table, front.minimise, front.maximise, within="network") if columns else table.iloc[:0]
 
 
 def shown(table: DataFrame, front: DataFrame) -> list[RichTable]:
