@@ -186,7 +186,7 @@ def explore(
     """Try the chips and networks of SWEEP, and print the best points.
 
     \b
-    SWEEP is a YAML file, or a shipped sweep: better, lanes.
+    SWEEP is a YAML file, or a shipped sweep: balance, better, lanes.
     networks: [reference, MODEL.onnx]
     chips:
       - base: paper
