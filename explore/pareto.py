@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def pareto(
-    table: DataFrame, minimise: Sequence[str] = (), maximise: Sequence[str] = (), within: str = ""
-) -> DataFrame:
+def pareto(table: DataFrame, minimise: Sequence[str] = (), maximise: Sequence[str] = (), within: str = "") -> DataFrame:
     """The rows that no other row beats: none is at least as good in every named column and better in one.
 
     `minimise` and `maximise` are columns. With `within`, a column such as "network", rows are compared with those of
