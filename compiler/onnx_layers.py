@@ -40,6 +40,9 @@ def _dense(at: Translation, node: OnnxNode, weight: np.ndarray, bias: np.ndarray
         raise NetworkError(f"{node.name}: its input must be a vector (1, N), not {shape}; put Flatten before it")
     if bias is not None:
         bias = _broadcast(node, bias, weight.shape[0])
+    order = at.orders.get(node.inputs[0])
+    if order is not None and weight.shape[1] == len(order):
+        weight = weight[:, np.argsort(order)]
     at.network.dense(weight.shape[0], bias=bias is not None, name=at.name(node), after=at.source(node))
     at.done(node, weight=weight, **({} if bias is None else {"bias": bias}))
 

@@ -12,7 +12,9 @@ from functools import lru_cache
 import numpy as np
 
 from arch.chip import Chip, OnChipMemory
+from arch.errors import InputError
 from arch.isa import ENGINES, INSTRUCTION_BITS
+from estimate.memory import Macro, Memories
 from estimate.prices import CENTRAL, NOTHING, Answers, Prices, prices, variations
 from estimate.ranges import Range
 from estimate.technology import Technology
@@ -122,5 +124,17 @@ def _memory_prices(technology: Technology, chip: Chip, found: Prices) -> np.ndar
 @lru_cache(maxsize=256)
 def _macro_logs(technology: Technology, chip: Chip) -> np.ndarray:
     """Logarithms of one macro of each memory, float64[tables, memories, 4], as the tables have them."""
-    shapes = [shape[1:] for shape in memories(chip).values()]
-    return np.log([[table(*shape).values() for shape in shapes] for table in technology.memories()])
+    shapes = memories(chip).items()
+    return np.log(
+        [[_priced(table, name, *shape[1:]).values() for name, shape in shapes] for table in technology.memories()]
+    )
+
+
+def _priced(table: Memories, name: str, words: int, bits: int) -> Macro:
+    """One macro of the memory of that name. Raises `InputError` naming it, and the chip's fields that would help."""
+    try:
+        return table(words, bits)
+    except InputError as error:
+        memory = name.replace(" ", "_")
+        fields = f"{memory}.instructions" if memory == "program_memory" else f"{memory}.bytes, banks or pages"
+        raise InputError(f"{name}: {error}; change {fields}, or take another technology") from None

@@ -142,14 +142,21 @@ def _components(found: Estimate) -> Table:
     table.add_column("component")
     for name in ("energy of a pass", "share", "area, mm2"):
         table.add_column(name, justify="right")
-    areas = {name: item for part in found.area.tree.values() for name, item in part.items()}
-    total = found.energy.total.central
-    for name, item in found.energy.by_component().items():
-        size = _mm2(areas[name]) if name in areas else ""
-        table.add_row(name, item.described("J") if item.central else "", f"{item.central / total:.1%}", size)
+    energies, total = found.energy.by_component(), found.energy.total.central
+    for part, areas in found.area.tree.items():
+        for name, size in areas.items():
+            table.add_row(name, *_spent(energies.pop(name), total), _mm2(size))
+        table.add_row(f"all {part}", "", "", _mm2(found.area.parts[part]), end_section=True)
+    for name, item in energies.items():
+        table.add_row(name, *_spent(item, total), "")
     table.add_section()
     table.add_row("all", found.energy.total.described("J"), "", _mm2(found.area.total))
     return table
+
+
+def _spent(item: Range, total: float) -> tuple[str, str]:
+    """Energy, nothing where there is none, and its share."""
+    return item.described("J") if item.central else "", f"{item.central / total:.1%}"
 
 
 def _rows(item: Energy) -> Table:

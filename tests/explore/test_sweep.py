@@ -149,6 +149,13 @@ def test_the_command_prints_writes_and_resumes(tmp_path):
     assert len(store.read_text().splitlines()) == 2
 
 
+def test_each_network_has_its_best_points(tmp_path):
+    """Cycles of a large network are never below those of a small one: together, the small one's would be all."""
+    asked = write(tmp_path / "sweep.yaml", networks=["digits", "reference"], pareto={"minimise": ["cycles"]})
+    shown = call("explore", asked).stdout
+    assert "digits: 2 points, 1 of them best" in shown and "reference: 2 points, 1 of them best" in shown
+
+
 @pytest.mark.parametrize(
     ("changes", "options", "words"),
     [
@@ -190,3 +197,4 @@ def test_shipped_sweeps_are_legal(path):
 
     made = asked.points(read_network)
     assert len({point.key for point in made}) == len(made)
+    assert path.stem in call("explore", "--help").stdout
