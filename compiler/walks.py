@@ -13,6 +13,8 @@ from compiler.views import MapView
 
 WIDEST = 15
 """Inner steps in a row of a walk: columns of a window, or planes side by side (field kernel_width)."""
+LONGEST_ROW = 1023
+"""What fields `height` and `width` can say."""
 MOST_PAD = 15
 """What pad_top and pad_left can say."""
 

@@ -7,6 +7,7 @@ import pytest
 
 from arch.chip import Chip
 from arch.isa import Rounding
+from arch.layout import Store
 from compiler import Calibration, Network, NetworkError, Options, compile_network
 from compiler.differentiation import differentiate
 from compiler.float_twin import FloatTwin
@@ -88,6 +89,42 @@ def compared(network: Network, build: Build, samples: np.ndarray, labels: np.nda
 def test_a_step_is_pytorchs(form):
     network = ended(FORMS[form]())
     compared(network, *compiled(network), [TRAIN])
+
+
+SMALLEST = PAPER.replace(weight_memory={"bytes": 256 * 144, "banks": 9, "pages": 4})
+SCANT = PAPER.replace(weight_memory={"bytes": 512 * 144, "banks": 9, "pages": 4}, accumulator_banks=8)
+"""Eight banks of accumulators, 512 weight rows."""
+
+
+@pytest.mark.parametrize("outputs", [30, 80])
+def test_matrices_that_pass_by_are_trained_as_if_they_stayed(outputs):
+    """Rows of 13 words' blocks: with 80 outputs, sums over two groups of them, of eight blocks at a time."""
+    network = Network("n", (8, 10, 11)).conv(7, 1).relu().dense(outputs, bias=True).relu().dense(4)
+    network.softmax_cross_entropy()
+    found = []
+    for chip, store in ((PAPER, Store.WEIGHT), (SCANT if outputs > 72 else SMALLEST, Store.EXTERNAL)):
+        build, samples, labels = compiled(network, chip)
+        program = build.program
+        assert program and program.parameters["dense1.weight"].store == store
+        machine = FastMachine(program)
+        machine.run(TRAIN, chip_inputs(program, samples[:2], labels[:2]), steps=2)
+        found.append({name: machine.image.read(home, chip) for name, home in program.parameters.items()})
+    for name, value in found[0].items():
+        assert np.array_equal(value, found[1][name]), name
+
+
+def test_vectors_whose_matrices_pass_by_are_trained():
+    network = ended(Network("n", (300,)).dense(90, bias=True).relu().dense(80).relu())
+    compared(network, *compiled(network, SMALLEST), [TRAIN])
+
+
+def test_kernels_that_an_input_gradient_needs_at_once_must_fit():
+    network = ended(started(4, 4).conv(24, 1).conv(24, 3))
+    samples = Calibration(np.ones((1, 3, 4, 4)), np.zeros(1, int), 1)
+    few = PAPER.replace(weight_memory={"bytes": 56 * 144, "banks": 9, "pages": 4})
+    assert compile_network(network, few, network.initial(0), samples, Options(train=False)).program
+    with pytest.raises(NetworkError, match=r"conv3.weight does not fit the weight memory"):
+        compile_network(network, few, network.initial(0), samples, Options())
 
 
 @pytest.mark.parametrize("form", ["groups that share lanes", "tall"])
