@@ -174,8 +174,11 @@ class FloatTwin:
         return float_operators.channel_map(operation, inputs, self._factors(operation), target.shape)
 
     def _average_pool(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
-        shares = spread(operation, inputs[0].shape, target.shape, self._factors(operation)[0])
+        shares = spread(operation, target.shape, self._factors(operation)[0])
         return shares * float_operators.window_sum(operation, inputs[0], target.shape)
+
+    def _average_shares(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
+        return spread(operation, target.shape, self._factors(operation)[0]) * inputs[0]
 
     def _global_average_pool(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
         return (self._factors(operation)[0] * inputs[0].sum(axis=(1, 2))).reshape(target.shape)
@@ -222,6 +225,7 @@ _COMPUTE: dict[Operator, Callable[[FloatTwin, Operation, list[np.ndarray], Tenso
     Operator.CHANNEL_MAP: FloatTwin._channel_map,
     Operator.GLOBAL_AVERAGE_POOL: FloatTwin._global_average_pool,
     Operator.AVERAGE_POOL: FloatTwin._average_pool,
+    Operator.AVERAGE_SHARES: FloatTwin._average_shares,
     Operator.BROADCAST: FloatTwin._broadcast,
     Operator.MAX_POOL: FloatTwin._max_pool,
     Operator.MAX_POOL_INDEX: FloatTwin._max_pool_index,

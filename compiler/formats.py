@@ -38,6 +38,7 @@ _SCALED = (
     Operator.CHANNEL_MAP,
     Operator.GLOBAL_AVERAGE_POOL,
     Operator.AVERAGE_POOL,
+    Operator.AVERAGE_SHARES,
     Operator.BROADCAST,
     Operator.NEIGHBOUR_SUM,
     Operator.UPDATE,

@@ -20,6 +20,7 @@ What each operator computes, x and y being real numbers, before `relu`, then `ma
 | ChannelMap | x_1 … x_n → y; factors, routes | y[t, p] = Σ_i factors_i · Σ_{(t, s) in routes_i} x_i[s, p] |
 | GlobalAveragePool | x → y; factors | y[c] = factors_1 · Σ_p x[c, p], the factor being 1 / (H·W) |
 | AveragePool | x → y; factors | y[c, p] = factors_1[k] · Σ of the window; k: part of p (`compiler.averages`) |
+| AverageShares | x → y; factors | y[c, p] = factors_1[k] · x[c, p]; k: the part of p as an AveragePool's output |
 | Broadcast | x → y; factors | y[c, p] = factors_1 · x[c] |
 | MaxPool | x → y | the largest value of the window; padding never wins |
 | MaxPoolIndex | x → index | its place ky · Kw + kx in the window, the first in row-major order on ties |
@@ -69,6 +70,7 @@ class Operator(StrEnum):
     CHANNEL_MAP = "ChannelMap"
     GLOBAL_AVERAGE_POOL = "GlobalAveragePool"
     AVERAGE_POOL = "AveragePool"
+    AVERAGE_SHARES = "AverageShares"
     BROADCAST = "Broadcast"
     MAX_POOL = "MaxPool"
     MAX_POOL_INDEX = "MaxPoolIndex"
@@ -89,6 +91,8 @@ PARAMETER_GRADIENTS = frozenset(
     }
 )
 """Operators whose output is a parameter (`update`) or its gradient."""
+AVERAGES = (Operator.AVERAGE_POOL, Operator.AVERAGE_SHARES)
+"""Operators with a factor for each part of an average's output."""
 
 
 class Role(StrEnum):
@@ -158,7 +162,8 @@ class Operation:
     `ceiling`, if not 0, clips the output too: on the chip the end of its format does, which is not beyond it.
 
     `kernel`, `stride`, `pads` (top, left), `dilation` (each rows, columns) and `groups` are a convolution's or a
-    pooling's; a gradient has those of its forward operation. A convolution is depthwise if `groups` equals its input's
+    pooling's; a gradient has those of its forward operation. `extents` are the height and width of the map that an
+    average is taken of. A convolution is depthwise if `groups` equals its input's
     and its output's channels. `crop` is the source coordinate (row, column) of a Combine's output (0, 0): negative, or
     an output larger than the input, pads with zeros; it is (0, 0) with equal shapes unless there is exactly one input.
 
@@ -186,6 +191,7 @@ class Operation:
     pads: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
+    extents: tuple[int, int] = (1, 1)
     crop: tuple[int, int] = (0, 0)
     update: bool = False
     accumulate: bool = False

@@ -7,7 +7,13 @@ from compiler.kernels import Kernels, Kind
 
 _POOLINGS = (Operator.AVERAGE_POOL, Operator.MAX_POOL, Operator.MAX_POOL_INDEX)
 _WINDOWED = (Operator.CONV, *_POOLINGS, Operator.CONV_WEIGHT_GRADIENT)
-_ALIKE = (Operator.COMBINE, Operator.CHANNEL_MAP, Operator.NEIGHBOUR_SUM, Operator.PRODUCT)
+_ALIKE = (
+    Operator.COMBINE,
+    Operator.CHANNEL_MAP,
+    Operator.NEIGHBOUR_SUM,
+    Operator.PRODUCT,
+    Operator.AVERAGE_SHARES,
+)
 _TRANSPOSED = (Operator.CONV_INPUT_GRADIENT, Operator.MAX_POOL_GRADIENT)
 SUMS = (Operator.CONV_WEIGHT_GRADIENT, Operator.CONV_BIAS_GRADIENT)
 """Operators whose result is a sum over the positions of a map."""

@@ -21,6 +21,7 @@ from compiler.emission import emit, engine_of
 from compiler.emitter import Emitter, Numbers
 from compiler.formats import Headroom, described, fractions
 from compiler.graph import INFER, TRAIN, Graph, Operation, Optimiser, Role
+from compiler.grouping import separated
 from compiler.hazards import Issue
 from compiler.kernels import Kernels, rows_name
 from compiler.lowering import lower
@@ -35,7 +36,7 @@ from compiler.recomputation import recomputed
 from compiler.report import Report, report
 from compiler.report_tensors import tensor_rows
 from compiler.residency import reside
-from compiler.splitting import split_averages
+from compiler.splitting import split_averages, split_maxima
 from compiler.tokens import Streams
 from compiler.updates import rate_exponent
 
@@ -114,8 +115,7 @@ def _patches(build: Build) -> None:
     first = next(iter(build.graph.operations), None)
     if first and not options.skip and options.mapping.of(first.layer).free:
         build.graph = laid_patches(build.graph, build.chip, options.train)
-    if not options.train:
-        build.graph = split_averages(build.graph, build.chip)
+    build.graph = (split_maxima if options.train else split_averages)(build.graph, build.chip)
 
 
 def _normalisation(build: Build) -> None:
@@ -127,7 +127,8 @@ def _normalisation(build: Build) -> None:
 def _differentiation(build: Build) -> None:
     if build.options.train:
         assert build.graph
-        build.graph = differentiate(build.graph, build.options.optimiser, build.options.trainable)
+        graph = differentiate(build.graph, build.options.optimiser, build.options.trainable)
+        build.graph = separated(graph, build.chip)
 
 
 def _recomputation(build: Build) -> None:

@@ -167,6 +167,9 @@ def test_fronts():
         pictures.pareto_front(table, "cycles", "area")
     with pytest.raises(InputError, match="no row"):
         pictures.pareto_front(table.assign(cycles=None), "cycles", "right")
+    nothing = table[["chip"]].assign(fits=False, reason="array: 4782 instructions")
+    with pytest.raises(InputError, match="because of array: 4782"):
+        pictures.pareto_front(nothing, "cycles", "right")
 
 
 def test_long_names_of_a_front_are_whole():
