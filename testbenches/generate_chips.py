@@ -47,7 +47,7 @@ def random_chip(rng: np.random.Generator, taps: int | None = None) -> Chip:
     )
     if not chip.line_words or rng.random() < 0.5:
         return chip
-    return chip.replace(line_buffer_words=int(rng.integers(kernel, kernel + 6)))
+    return chip.replace(line_buffer_words=int(rng.integers(kernel, kernel + 3)))
 
 
 def random_chips(count: int, seed: int) -> list[Chip]:
