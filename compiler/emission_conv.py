@@ -36,12 +36,13 @@ def conv(operation: Operation, on: Emitter) -> Iterator[Instruction]:
 
 
 def windows_fit(operation: Operation, on: Emitter, view: MapView, pads: tuple[int, int]) -> bool:
-    """Whether the chip's windows serve a convolution of these pads over a view."""
+    """Whether the chip's windows, and its line buffer, serve a convolution of these pads over a view."""
     side = on.chip.kernel
     if on.mapping.of(operation.layer).walk == "pixels":
         return False
     plain = operation.kernel == (side, side) and operation.stride == (1, 1) and operation.dilation == (1, 1)
-    return plain and max(pads) < side and min(pads) >= 0 and (view.height == 1 or view.pitch % side == 1)
+    across = not on.chip.line_words or view.width <= on.chip.line_words
+    return plain and across and max(pads) < side and min(pads) >= 0 and (view.height == 1 or view.pitch % side == 1)
 
 
 def on_scatter(operation: Operation, on: Emitter) -> bool:

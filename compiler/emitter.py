@@ -13,7 +13,8 @@ from compiler.mapping import FREE, Mapping
 from compiler.views import MapView, RowView
 
 View = MapView | RowView
-WALKS = {"snake": Traversal.SNAKE, "raster": Traversal.RASTER}
+WALKS = {"snake": Traversal.SNAKE, "raster": Traversal.RASTER, "line_buffer": Traversal.RASTER}
+"""How windows walk on a chip of each `traversal`."""
 
 
 @dataclass(frozen=True)
