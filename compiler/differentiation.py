@@ -66,6 +66,8 @@ def differentiate(graph: Graph, optimiser: Optimiser, trainable: Collection[str]
     )
     backward = _Backward(training, optimiser, chosen)
     backward.run()
+    if any(operation.operator == Operator.NORMALISE for operation in backward.forward):
+        training.samples = optimiser.micro_batch
     training.entries |= training_entries(training, optimiser, backward.forward + backward.operations)
     return training
 
@@ -237,6 +239,18 @@ class _Backward:
         )
         self.emit_into(source, operation, maskable=False)
 
+    def normalise(self, forward: Operation, gradient: str) -> None:
+        """Through mean and variance too, of which the result says enough."""
+        (source,) = forward.inputs
+        if source in self.needed:
+            operation = replace(
+                forward,
+                operator=Operator.NORMALISE_GRADIENT,
+                phase="input_gradient",
+                inputs=(gradient, forward.output),
+            )
+            self.emit_into(source, operation)
+
     def refuse(self, forward: Operation, _: str) -> None:
         """No gradient."""
         raise NetworkError(f"{forward.layer}: {forward.operator} has no gradient here; remove it")
@@ -258,6 +272,7 @@ _RULES = {
     Operator.CHANNEL_MAP: _Backward.channel_map,
     Operator.GLOBAL_AVERAGE_POOL: _Backward.global_average_pool,
     Operator.MAX_POOL: _Backward.max_pool,
+    Operator.NORMALISE: _Backward.normalise,
     Operator.AVERAGE_POOL: _Backward.refuse,
     **dict.fromkeys((Operator.LRN, Operator.NEIGHBOUR_SUM, Operator.PRODUCT), _Backward.refuse),
 }
