@@ -66,8 +66,12 @@ def differentiate(graph: Graph, optimiser: Optimiser, trainable: Collection[str]
     )
     backward = _Backward(training, optimiser, chosen)
     backward.run()
-    if any(operation.operator == Operator.NORMALISE for operation in backward.forward):
-        training.samples = optimiser.micro_batch
+    normals = [operation for operation in backward.forward if operation.operator == Operator.NORMALISE]
+    if normals and optimiser.micro_batch == 1:
+        raise NetworkError(
+            f"{normals[0].layer}: statistics of a batch need a micro_batch of at least 2; choose one, or batch_norm frozen"
+        )
+    training.samples = optimiser.micro_batch if normals else 1
     training.entries |= training_entries(training, optimiser, backward.forward + backward.operations)
     return training
 
