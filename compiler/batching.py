@@ -3,10 +3,11 @@
 Between two normalisations a sample goes all its way before the next one does; a normalisation needs all of them. With
 M = samples · positions, and for each channel a power of two k (`spread`) that brings variances into one range:
 
-    forward:  o = −Σ x / M;  c = x + o;  s = k c;  w = Σ s · s / 64 / M + epsilon k² / 64
+    forward:  o = −Σ x / M;  s = k x + k o;  w = Σ s · s / 64 / M + epsilon k² / 64
               ρ = 1 / (8 √w) (`compiler.reciprocal_root`);  y = ρ s
     backward: e = −(Σ dy + y Σ dy y) / M;  dx = ρ k (dy + e)
-    after it: running mean = (1 − m) · running mean − m o;  running w likewise, unbiased;  ρ of it for inference
+    after it: running mean = (1 − m) · running mean − m o;  running w likewise, unbiased
+    infer:    y = ρ k x − ρ k · running mean, by ρ of the running w
 
 Sums over positions are gradients of biases and of depthwise 1 x 1 weights, added up over samples in rows of memory; what
 is computed of them are such biases and weights in turn. So nothing here is an instruction of its own.
@@ -144,9 +145,7 @@ class _Layer:
     def infer(self) -> list[Operation]:
         """By the running statistics."""
         self.values.begin("forward")
-        centred = f"{self.y}.centred"
-        self.values.scaled(centred, self.x, f"{self.y}.one", f"{self.y}.running_offset")
-        self.values.scaled(self.y, centred, f"{self.y}.running_factor")
+        self.values.scaled(self.y, self.x, f"{self.y}.running_factor", f"{self.y}.running_shift")
         return self.values.operations
 
     def forward(self) -> list[Operation]:
@@ -156,10 +155,11 @@ class _Layer:
         for number in self.samples:
             values.sum(f"{y}.sum", sample_name(self.x, number), number > 0)
         values.update(f"{y}.offset", {f"{y}.sum": -1 / self.count})
+        ones = values.constant(f"{y}.ones", values.like, 1.0, self.bits - 2)
+        self._moved(f"{y}.shift", f"{y}.offset", f"{y}.parts")
         for number in self.samples:
             self._centre(number)
         values.update(f"{y}.variance", {f"{y}.squares": 1 / SCALE**2 / self.count})
-        ones = values.constant(f"{y}.ones", values.like, 1.0, self.bits - 2)
         root = reciprocal_root(values, y, ones, f"{y}.variance", self._epsilon, self.bits)
         values.sum_products(f"{y}.factor", root, ones)
         values.sum_products(f"{y}.back_factor", root, values.constant(f"{y}.scale", ones, self.scale))
@@ -198,6 +198,7 @@ class _Layer:
         values.update(f"{y}.running", {f"{y}.running": kept, f"{y}.squares": share})
         root = reciprocal_root(values, f"{y}.running", f"{y}.ones", f"{y}.running", self._epsilon, self.bits)
         values.sum_products(f"{y}.running_factor", root, values.constant(f"{y}.running.scale", root, self.scale))
+        self._moved(f"{y}.running_shift", f"{y}.running_offset", f"{y}.running_factor")
         spread = values.constant(f"{y}.running.spread", f"{y}.ones", self.spread)
         values.sum(names.variance, values.scaled(values.value(f"{y}.running.variance"), spread, f"{y}.running"))
         return values.operations
@@ -209,17 +210,22 @@ class _Layer:
     def _centre(self, number: int) -> None:
         """A sample minus the mean, in parts, and its squares."""
         values, y = self.values, self.y
-        centred, scaled, copy = (sample_name(f"{y}.{name}", number) for name in ("centred", "scaled", "copy"))
-        values.scaled(centred, sample_name(self.x, number), f"{y}.one", f"{y}.offset")
-        values.scaled(scaled, centred, f"{y}.parts")
+        scaled, copy = (sample_name(f"{y}.{name}", number) for name in ("scaled", "copy"))
+        values.scaled(scaled, sample_name(self.x, number), f"{y}.parts", f"{y}.shift")
         values.scaled(copy, scaled, f"{y}.one")
         values.sum_products(f"{y}.squares", scaled, copy, number > 0)
+
+    def _moved(self, row: str, offset: str, factors: str) -> None:
+        """row (C,) = factors · offset."""
+        values = self.values
+        offsets = values.of_row(f"{row}.offset", f"{self.y}.ones", offset)
+        values.sum(row, values.scaled(values.value(f"{row}.value"), offsets, factors))
 
     def _rows(self) -> None:
         values, y, fine = self.values, self.y, self.bits - 1
         values.constant_factors(f"{y}.one", 1.0)
         values.constant_factors(f"{y}.parts", self.scale)
-        for name in ("sum", "offset", "running_offset"):
+        for name in ("sum", "offset", "shift", "running_offset", "running_shift"):
             values.shifts(f"{y}.{name}")
         for name in ("back_factor", "running_factor"):
             values.factors(f"{y}.{name}")
@@ -229,8 +235,6 @@ class _Layer:
         values.factors(f"{y}.running", fine - 1, Role.STATE)
 
     def _maps(self) -> None:
-        self.graph.add(f"{self.y}.centred", self.graph.tensors[self.x].shape, Role.ACTIVATION)
-        self._of_samples(f"{self.y}.centred", Role.ACTIVATION)
         self._of_samples(f"{self.y}.scaled", Role.ACTIVATION)
         self._of_samples(f"{self.y}.copy", Role.GRADIENT)
         for number in self.samples:
@@ -252,5 +256,7 @@ class _Layer:
         if running.max() > most:
             graph.notes.append(f"{self.values.layer}: its running variance starts at the end of its format")
         graph.values[f"{y}.running"] = np.minimum(running, most).reshape(-1, 1, 1, 1)
+        factor = 1 / np.sqrt(variance + names.epsilon)
         graph.values[f"{y}.running_offset"] = -mean
-        graph.values[f"{y}.running_factor"] = (1 / np.sqrt(variance + names.epsilon)).reshape(-1, 1, 1, 1)
+        graph.values[f"{y}.running_shift"] = -mean * factor
+        graph.values[f"{y}.running_factor"] = factor.reshape(-1, 1, 1, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -59,6 +59,12 @@ class ChannelValues:
     def constant(self, name: str, source: str, values: float | np.ndarray, fraction: int | None = None) -> str:
         """A value that is the same in every run, one number or [C]: made of a map, and no part of that."""
         return self.combine(self.value(name, fraction), source, 0.0, values)
+
+    def of_row(self, name: str, source: str, row: str) -> str:
+        """A row (C,) as a value, made of a map, and no part of that."""
+        output = self.combine(self.value(name), source, 0.0)
+        self.operations[-1] = replace(self.operations[-1], bias=row)
+        return output
 
     def combine(self, output: str, source: str, factor: float, shift: float | np.ndarray | None = None, **fields) -> str:
         """output = factor · source + shift, one number or [C]."""
