@@ -9,8 +9,8 @@ M = samples · positions, and for each channel a power of two k (`spread`) that 
     after it: running mean = (1 − m) · running mean − m o;  running w likewise, unbiased
     infer:    y = ρ k x − ρ k · running mean, by ρ of the running w
 
-Sums over positions are gradients of biases and of depthwise 1 x 1 weights, added up over samples in rows of memory; what
-is computed of them are such biases and weights in turn. So nothing here is an instruction of its own.
+Sums over positions are gradients of biases and of depthwise 1 x 1 weights, added up over samples in rows of memory;
+what is computed of them are such biases and weights in turn. So nothing here is an instruction of its own.
 """
 
 from __future__ import annotations

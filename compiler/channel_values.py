@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -62,14 +62,15 @@ class ChannelValues:
 
     def of_row(self, name: str, source: str, row: str) -> str:
         """A row (C,) as a value, made of a map, and no part of that."""
-        output = self.combine(self.value(name), source, 0.0)
-        self.operations[-1] = replace(self.operations[-1], bias=row)
-        return output
+        return self.combine(self.value(name), source, 0.0, row)
 
-    def combine(self, output: str, source: str, factor: float, shift: float | np.ndarray | None = None, **fields) -> str:
-        """output = factor · source + shift, one number or [C]."""
+    def combine(
+        self, output: str, source: str, factor: float, shift: str | float | np.ndarray | None = None, **fields
+    ) -> str:
+        """output = factor · source + shift, which is a row (C,), a number or constants [C]."""
         factors = (self.graph.add_row(f"{output}.factor0", np.full(1, factor), Role.CONSTANT),)
-        return self.append(Operator.COMBINE, (source,), output, factors=factors, bias=self._shift(output, shift), **fields)
+        bias = self._shift(output, shift)
+        return self.append(Operator.COMBINE, (source,), output, factors=factors, bias=bias, **fields)
 
     def add(self, output: str, one: str, other: str) -> str:
         """output = one + other, maps of any size."""
@@ -82,7 +83,7 @@ class ChannelValues:
 
     def scaled(self, output: str, source: str, row: str, shift: str | np.ndarray | None = None, **fields) -> str:
         """output = row · source + shift, of any map of the channels; the shift is a row (C,), or constants [C]."""
-        bias = shift if isinstance(shift, str) else self._shift(output, shift)
+        bias = self._shift(output, shift)
         return self.append(Operator.CONV, (source,), output, weight=row, bias=bias, groups=self.channels, **fields)
 
     def sum_products(self, row: str, one: str, other: str, accumulate: bool = False) -> str:
@@ -102,8 +103,10 @@ class ChannelValues:
         )
         return self.append(Operator.UPDATE, tuple(terms), row, factors=factors)
 
-    def _shift(self, output: str, values: float | np.ndarray | None) -> str:
-        return "" if values is None else self.graph.add_row(f"{output}.shift", self._each(values), Role.CONSTANT)
+    def _shift(self, output: str, shift: str | float | np.ndarray | None) -> str:
+        if isinstance(shift, str):
+            return shift
+        return "" if shift is None else self.graph.add_row(f"{output}.shift", self._each(shift), Role.CONSTANT)
 
     def _each(self, values: float | np.ndarray) -> np.ndarray:
         return np.array(np.broadcast_to(values, self.channels), np.float64)

@@ -69,7 +69,8 @@ def differentiate(graph: Graph, optimiser: Optimiser, trainable: Collection[str]
     normals = [operation for operation in backward.forward if operation.operator == Operator.NORMALISE]
     if normals and optimiser.micro_batch == 1:
         raise NetworkError(
-            f"{normals[0].layer}: statistics of a batch need a micro_batch of at least 2; choose one, or batch_norm frozen"
+            f"{normals[0].layer}: statistics of a batch need a micro_batch of at least 2, not 1; choose one, or "
+            "batch_norm frozen"
         )
     training.samples = optimiser.micro_batch if normals else 1
     training.entries |= training_entries(training, optimiser, backward.forward + backward.operations)

@@ -125,9 +125,9 @@ out like it. A STATISTIC is computed anew in each run: sums over a micro-batch a
 class Tensor:
     """A value. CONSTANT: (O, I / groups, Kh, Kw) as a Conv's weight, (C,) as bias or factor, (1,) as a scalar factor.
 
-    `parameter` names the rows that a PARAMETER_GRADIENT, STATE or STATISTIC is laid out like. An INDEX has the shape of the
-    pooled map and fraction 0, a LABEL (a class) shape (1,) and fraction 0, a TARGET the shape of the logits. The tensor
-    that a loss compares with is named "label", whichever of the two it is.
+    `parameter` names the rows that a PARAMETER_GRADIENT or STATE is laid out like. An INDEX has the shape of the pooled
+    map and fraction 0, a LABEL (a class) shape (1,) and fraction 0, a TARGET the shape of the logits. The tensor that a
+    loss compares with is named "label", whichever of the two it is.
     """
 
     name: str
@@ -246,8 +246,9 @@ class Optimiser:
         return self.momentum == 0 and self.weight_decay == 0 and self.micro_batch == 1
 
 
-def sample_name(name: str, sample: int) -> str:
-    """The name of a tensor of one sample, from 0 on, of a micro-batch that runs at once."""
+def sample_name(name: str, sample: int | str) -> str:
+    """The name of a tensor of one sample, from 0 on, of a micro-batch that runs at once; of all, what it begins with if
+    `sample` is ""."""
     return f"{name}@{sample}"
 
 
@@ -257,14 +258,15 @@ class Graph:
 
     `entries`: "infer" always; for training "train" (forward, backward and update of one sample), or, if
     `optimiser.micro_batch` > 1, "accumulate_first" (a sample whose gradients overwrite), "accumulate" (whose gradients
-    add) and "update"; where a batch is normalised, "train" is all of a micro-batch. `values` has the first float64 value of every tensor whose role is in `ROWS`. `logits` is the
-    result, (N,) or a map; `loss` the network's loss operator or "". `fractions` holds the fraction bits of tensors
-    whose format is already decided; `notes` say, a line each, what was changed and why.
+    add) and "update"; or, if a batch is normalised, "train" of all `samples` of a micro-batch at once, whose inputs and
+    labels are named by `sample_name`. `values` has the first float64 value of every tensor whose role is in `ROWS`.
+    `logits` is the result, (N,) or a map; `loss` the network's loss operator or "". `fractions` holds the fraction bits
+    of tensors whose format is already decided; `notes` say, a line each, what was changed and why.
 
     `patches`, if the host lays the input as the windows of a convolution: then the tensor "input" is the map of these.
     `given` has the shapes in which users give and read tensors that have another one here. `powers` has the polynomial
     of each normalisation, by the name of its result. `copies` has the first map's name for each that is made again, or
-    for another sample. `samples` that "train" takes at once: inputs and labels are then named by `sample_name`.
+    of another sample: they have one format.
     """
 
     name: str

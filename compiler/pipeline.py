@@ -341,9 +341,7 @@ def _assemble(build: Build, parts: dict[str, _Part], image: Image) -> Program:
         inputs=of(Role.INPUT, Role.LABEL, Role.TARGET),
         outputs={"logits": homes[graph.logits]},
         parameters=of(Role.WEIGHT, Role.BIAS),
-        tensors=of(
-            Role.ACTIVATION, Role.GRADIENT, Role.INDEX, Role.PARAMETER_GRADIENT, Role.STATE, Role.STATISTIC
-        ),
+        tensors=of(Role.ACTIVATION, Role.GRADIENT, Role.INDEX, Role.PARAMETER_GRADIENT, Role.STATE, Role.STATISTIC),
     )
 
 

@@ -68,7 +68,7 @@ def reciprocal_root(values: ChannelValues, prefix: str, ones: str, row: str, mor
     above = values.value(f"{prefix}.above", bits)
     values.scaled(above, ones, row, more - 1 / RANGE, relu=True, ceiling=1.0)
     share = values.combine(values.value(f"{prefix}.share", bits), above, 1.0, 1 / RANGE, ceiling=1.0)
-    steep = values.combine(values.value(f"{prefix}.steep", bits - 5), share, -SCALE**2 / 2)
+    steep = values.combine(values.value(f"{prefix}.steep", bits - 5), share, -(SCALE**2) / 2)
     root = _guessed(values, prefix, above, word_bits)
     for step in range(guess(word_bits).steps):
         half = values.product(values.value(f"{prefix}.half{step}", bits - 3), steep, root)

@@ -42,7 +42,7 @@ def check(build: Build, samples: int, watch: Callable[[], None] = lambda: None) 
     the program has more than one training entry, or too many instructions.
     """
     assert build.graph and build.reports
-    if ACCUMULATE_FIRST in build.graph.entries:
+    if ACCUMULATE_FIRST in build.graph.entries or build.graph.samples > 1:
         raise InputError("--check must have --micro-batch 1: a step's updates are compared with the float twin's")
     trains = TRAIN in build.graph.entries
     probe = _Probe(build, TRAIN if trains else INFER)
