@@ -106,6 +106,10 @@ class FloatTwin:
             found = [int(np.argmax(self.infer(sample))) for sample in samples]
         return float(np.mean(np.array(found) == labels))
 
+    def knows(self, name: str) -> bool:
+        """Whether a tensor is among those that this twin computes."""
+        return name in self.rows or name in self.tensors
+
     def value(self, name: str) -> np.ndarray:
         """The value that a tensor has now."""
         return self.rows[name] if name in self.rows else self.tensors[name]
@@ -168,17 +172,18 @@ class FloatTwin:
         return [self.rows[name] for name in operation.factors]
 
     def _conv(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
-        return float_operators.conv(operation, inputs[0], self.rows[operation.weight], target.shape[1:])
+        x, extents = _map(inputs[0]), _map_shape(target)[1:]
+        return float_operators.conv(operation, x, self.rows[operation.weight], extents).reshape(target.shape)
 
     def _conv_input_gradient(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
-        weight = self.rows[operation.weight]
-        return float_operators.conv_input_gradient(operation, inputs[0], weight, target.shape)
+        weight, shape = self.rows[operation.weight], _map_shape(target)
+        return float_operators.conv_input_gradient(operation, _map(inputs[0]), weight, shape).reshape(target.shape)
 
     def _conv_weight_gradient(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
-        return float_operators.conv_weight_gradient(operation, inputs[0], inputs[1], target.shape)
+        return float_operators.conv_weight_gradient(operation, _map(inputs[0]), _map(inputs[1]), target.shape)
 
     def _conv_bias_gradient(self, _: Operation, inputs: list[np.ndarray], __: Tensor) -> np.ndarray:
-        return inputs[0].sum(axis=(1, 2))
+        return _map(inputs[0]).sum(axis=(1, 2))
 
     def _gemm(self, operation: Operation, inputs: list[np.ndarray], _: Tensor) -> np.ndarray:
         return self.rows[operation.weight] @ inputs[0].reshape(-1)
@@ -230,6 +235,15 @@ class FloatTwin:
 
     def _product(self, _: Operation, inputs: list[np.ndarray], __: Tensor) -> np.ndarray:
         return inputs[0] * inputs[1]
+
+
+def _map(x: np.ndarray) -> np.ndarray:
+    """A map, or a vector as one of 1 x 1, which a depthwise convolution may read."""
+    return x if x.ndim == 3 else x.reshape(-1, 1, 1)
+
+
+def _map_shape(tensor: Tensor) -> tuple[int, ...]:
+    return tensor.shape if len(tensor.shape) == 3 else (*tensor.shape, 1, 1)
 
 
 _BIASED = (Operator.CONV, Operator.GEMM, Operator.COMBINE, Operator.NEIGHBOUR_SUM, Operator.PRODUCT)

@@ -26,7 +26,7 @@ RANGE = 256
 """The largest w over the smallest."""
 SCALE = 8.0
 """ρ is 1 / √w in parts of this."""
-_DEGREE = 4
+_DEGREE = 5
 """With the steps that follow, the fewest operations in all."""
 _POINTS = np.linspace(0, 1, 4097)
 
@@ -89,3 +89,14 @@ def _guessed(values: ChannelValues, prefix: str, z: str, word_bits: int) -> str:
         else:
             value = values.combine(name, z, last, coefficient)
     return value
+
+
+def root_error(w: np.ndarray, wrong: np.ndarray | float, word_bits: int) -> np.ndarray:
+    """By how much ρ misses 1 / (8 √w) at most, of its value, if the w that is given is off by `wrong` at most.
+
+    The root's slope halves relative errors of w, which is rounded once more. Newton's last step has an error of its
+    half (of which 32 w ρ is rounded before it is multiplied by ρ), of the change and of the result: half a step each.
+    What is left of the guess is squared in it, and below half a word's step.
+    """
+    half, root = 2.0**-word_bits, 1 / (SCALE * np.sqrt(w))
+    return 0.5 * (wrong + half) / w + 8 * half * root + 2 * half + 2 * half / root + half
