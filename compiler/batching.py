@@ -3,11 +3,11 @@
 Between two normalisations a sample goes all its way before the next one does; a normalisation needs all of them. With
 M = samples · positions, and for each channel a power of two k (`spread`) that brings variances into one range:
 
-    forward:  o = −Σ x / M;  s = k x + k o;  w = Σ s · s / 64 / M + epsilon k² / 64
-              ρ = 1 / (8 √w) (`compiler.reciprocal_root`);  y = ρ s
-    backward: e = −(Σ dy + y Σ dy y) / M;  dx = ρ k (dy + e)
+    forward:  o = −Σ x / M;  s = k x + k o;  w = Σ s · s / M + epsilon k²
+              r = 1 / √w (`compiler.reciprocal_root`);  y = r s
+    backward: e = −(Σ dy + y Σ dy y) / M;  dx = r k (dy + e)
     after it: running mean = (1 − m) · running mean − m o;  running w likewise, unbiased
-    infer:    y = ρ k x − ρ k · running mean, by ρ of the running w
+    infer:    y = r k x − r k · running mean, by r of the running w
 
 Sums over positions are gradients of biases and of depthwise 1 x 1 weights, added up over samples in rows of memory;
 what is computed of them are such biases and weights in turn. So nothing here is an instruction of its own.
@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import ceil, log2, prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,36 +27,62 @@ from compiler.batch_twin import BatchTwin, of_sample, of_samples
 from compiler.calibration import Calibration, runs
 from compiler.channel_values import ChannelValues
 from compiler.formats import Headroom
-from compiler.graph import INFER, ROWS, TRAIN, Graph, Operation, Operator, Role, sample_name
-from compiler.reciprocal_root import SCALE, reciprocal_root
+from compiler.graph import INFER, ROWS, TRAIN, Graph, Operation, Operator, Role, Statistics, sample_name
+from compiler.reciprocal_root import RANGE, SCALE, reciprocal_root
 
-Spreads = Mapping[str, np.ndarray]
-"""For each Normalise's result the variance [C] that is 1 in its parts, epsilon included."""
 _MOST_SPREAD = 4.0**7
 """Channels of a normalisation whose largest variances differ by more are treated as if they did not: such a channel is
 below a step of the others' format."""
 
 
+class Spread(NamedTuple):
+    """The variance [C], epsilon included, that is 1 in the parts of a normalisation: of batches, and running."""
+
+    batch: np.ndarray
+    running: np.ndarray
+
+
+Spreads = Mapping[str, Spread]
+"""By the name of the Normalise's result."""
+
+
 def spreads(twin: BatchTwin, calibration: Calibration, headroom: Headroom) -> Spreads:
-    """Powers of four, at least `headroom` squared above the largest variance of each channel that calibration shows."""
-    largest: dict[str, np.ndarray] = {}
-    normals = {item.output: item for item in twin.graph.entries[TRAIN] if item.operator == Operator.NORMALISE}
+    """Powers of four, at least `headroom` above the largest variance of each channel that calibration shows.
+
+    Below 1 / `RANGE` of it a variance counts as that: with the usual headroom below a 128th of the largest, at most. A
+    running variance that shrinks more on the way has its range where it ends.
+    """
+    normals = _normals(twin.graph)
+    batch: dict[str, np.ndarray] = {}
+    running: dict[str, np.ndarray] = {}
     for _ in runs(twin, calibration):
-        for name, variance in twin.variances.items():
-            statistics = normals[name].statistics
-            assert statistics
-            largest[name] = np.maximum(largest.get(name, 0.0), variance + statistics.epsilon)
+        for name, norm in normals.items():
+            kept = twin.rows[norm.variance] + norm.epsilon
+            running[name] = np.maximum(running.get(name, 0.0), kept)
+            if name in twin.variances:
+                batch[name] = np.maximum(batch.get(name, 0.0), twin.variances[name] + norm.epsilon)
     result = {}
-    for name, values in largest.items():
-        wanted = headroom.activation**2 * np.maximum(values, values.max() / _MOST_SPREAD)
-        result[name] = 4.0 ** np.ceil(np.log2(wanted) / 2)
+    for name, norm in normals.items():
+        last = twin.rows[norm.variance] + norm.epsilon
+        wanted = np.minimum(headroom.activation * running[name], last * RANGE / 16)
+        result[name] = Spread(_power(headroom.activation * batch[name]), _power(wanted))
     return result
+
+
+def _normals(graph: Graph) -> dict[str, Statistics]:
+    normals = (item for item in graph.entries[TRAIN] if item.operator == Operator.NORMALISE)
+    return {item.output: item.statistics for item in normals if item.statistics}
+
+
+def _power(variances: np.ndarray) -> np.ndarray:
+    """The powers of four above."""
+    return 4.0 ** np.ceil(np.log2(np.maximum(variances, variances.max() / _MOST_SPREAD)) / 2)
 
 
 def ones_spread(graph: Graph) -> Spreads:
     """Spreads of 1, where values do not matter."""
-    normals = [item for item in graph.entries[TRAIN] if item.operator == Operator.NORMALISE]
-    return {item.output: np.ones(graph.tensors[item.output].shape[0]) for item in normals}
+    ones = {name: np.ones(graph.tensors[name].shape[0]) for name in _normals(graph)}
+    return {name: Spread(one, one) for name, one in ones.items()}
 
 
 def batched(graph: Graph, chip: Chip, spread: Spreads) -> Graph:
@@ -130,11 +157,11 @@ def _of_all(graph: Graph, operations: list[Operation]) -> Iterator[Operation]:
 class _Layer:
     """The parts of one normalisation."""
 
-    def __init__(self, graph: Graph, operation: Operation, chip: Chip, spread: np.ndarray):
+    def __init__(self, graph: Graph, operation: Operation, chip: Chip, spread: Spread):
         assert operation.statistics
         self.graph, self.bits = graph, chip.word_bits
         self.x, self.y, self.statistics = operation.inputs[0], operation.output, operation.statistics
-        self.spread, self.scale = spread, SCALE / np.sqrt(spread)
+        self.spread, self.scale = spread, 1 / np.sqrt(spread.batch)
         self.count = graph.samples * prod(graph.tensors[self.x].shape[1:])
         self.samples = range(graph.samples)
         self.values = ChannelValues(graph, operation.layer, sample_name(self.x, 0))
@@ -159,10 +186,11 @@ class _Layer:
         self._moved(f"{y}.shift", f"{y}.offset", f"{y}.parts")
         for number in self.samples:
             self._centre(number)
-        values.update(f"{y}.variance", {f"{y}.squares": 1 / SCALE**2 / self.count})
-        root = reciprocal_root(values, y, ones, f"{y}.variance", self._epsilon, self.bits)
-        values.sum_products(f"{y}.factor", root, ones)
-        values.sum_products(f"{y}.back_factor", root, values.constant(f"{y}.scale", ones, self.scale))
+        values.update(f"{y}.variance", {f"{y}.squares": 1 / self.count})
+        epsilon = self.statistics.epsilon / self.spread.batch
+        root = reciprocal_root(values, y, ones, f"{y}.variance", epsilon, self.bits)
+        values.sum_products(f"{y}.factor", root, values.constant(f"{y}.scale", ones, SCALE))
+        values.sum_products(f"{y}.back_factor", root, values.constant(f"{y}.back_scale", ones, SCALE * self.scale))
         for number in self.samples:
             values.scaled(sample_name(y, number), sample_name(f"{y}.scaled", number), f"{y}.factor")
         return values.operations
@@ -194,18 +222,23 @@ class _Layer:
         kept, new = 1 - names.momentum, names.momentum
         values.update(names.mean, {names.mean: kept, f"{y}.offset": -new})
         values.update(f"{y}.running_offset", {names.mean: -1.0})
-        share = new / SCALE**2 / (self.count - 1)
-        values.update(f"{y}.running", {f"{y}.running": kept, f"{y}.squares": share})
-        root = reciprocal_root(values, f"{y}.running", f"{y}.ones", f"{y}.running", self._epsilon, self.bits)
-        values.sum_products(f"{y}.running_factor", root, values.constant(f"{y}.running.scale", root, self.scale))
+        self._follow(kept, new)
+        epsilon = names.epsilon / self.spread.running
+        root = reciprocal_root(values, f"{y}.running", f"{y}.ones", f"{y}.running", epsilon, self.bits)
+        scale = values.constant(f"{y}.running.scale", f"{y}.ones", SCALE / np.sqrt(self.spread.running))
+        values.sum_products(f"{y}.running_factor", root, scale)
         self._moved(f"{y}.running_shift", f"{y}.running_offset", f"{y}.running_factor")
-        spread = values.constant(f"{y}.running.spread", f"{y}.ones", self.spread)
+        spread = values.constant(f"{y}.running.spread", f"{y}.ones", self.spread.running)
         values.sum(names.variance, values.scaled(values.value(f"{y}.running.variance"), spread, f"{y}.running"))
         return values.operations
 
-    @property
-    def _epsilon(self) -> np.ndarray:
-        return self.statistics.epsilon / self.spread
+    def _follow(self, kept: float, new: float) -> None:
+        """The running variance, in its own parts, and the unbiased one of the micro-batch."""
+        values, y = self.values, self.y
+        ratio = values.constant(f"{y}.running.ratio", f"{y}.ones", self.spread.batch / self.spread.running)
+        squares = values.scaled(values.value(f"{y}.running.squares", aside=True), ratio, f"{y}.squares")
+        row = values.sum_products(values.factors(f"{y}.running.batch"), squares, f"{y}.ones")
+        values.update(f"{y}.running", {f"{y}.running": kept, row: new / (self.count - 1)})
 
     def _centre(self, number: int) -> None:
         """A sample minus the mean, in parts, and its squares."""
@@ -229,10 +262,10 @@ class _Layer:
             values.shifts(f"{y}.{name}")
         for name in ("back_factor", "running_factor"):
             values.factors(f"{y}.{name}")
-        values.factors(f"{y}.factor", fine - 1)
+        values.factors(f"{y}.factor", fine - 1 - int(log2(SCALE)))
         values.factors(f"{y}.variance", fine)
-        values.factors(f"{y}.squares", fine - ceil(log2(SCALE**2 * self.count)))
-        values.factors(f"{y}.running", fine - 1, Role.STATE)
+        values.factors(f"{y}.squares", fine - ceil(log2(self.count)))
+        values.factors(f"{y}.running", fine, Role.STATE)
 
     def _maps(self) -> None:
         self._of_samples(f"{self.y}.scaled", Role.ACTIVATION)
@@ -252,10 +285,10 @@ class _Layer:
         graph.tensors[names.mean] = replace(graph.tensors[names.mean], parameter=f"{y}.offset")
         graph.tensors[names.variance] = replace(graph.tensors[names.variance], role=Role.STATISTIC)
         mean, variance = graph.values[names.mean], graph.values[names.variance]
-        running, most = variance / self.spread, 2 - 2.0 ** (2 - self.bits)
-        if running.max() > most:
+        running = variance / self.spread.running
+        if running.max() > 1:
             graph.notes.append(f"{self.values.layer}: its running variance starts at the end of its format")
-        graph.values[f"{y}.running"] = np.minimum(running, most).reshape(-1, 1, 1, 1)
+        graph.values[f"{y}.running"] = np.minimum(running, 1.0).reshape(-1, 1, 1, 1)
         factor = 1 / np.sqrt(variance + names.epsilon)
         graph.values[f"{y}.running_offset"] = -mean
         graph.values[f"{y}.running_shift"] = -mean * factor

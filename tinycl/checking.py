@@ -45,7 +45,7 @@ def check(build: Build, samples: int, watch: Callable[[], None] = lambda: None) 
     if ACCUMULATE_FIRST in build.graph.entries:
         raise InputError("--check must have --micro-batch 1: a step's updates are compared with the float twin's")
     trains = TRAIN in build.graph.entries
-    probe = _Probe(build, TRAIN if trains else INFER)
+    probe = Probe(build, TRAIN if trains else INFER)
     twin = build.twin()
     sums: dict[str, _Sum] = {}
     given = build.calibration
@@ -89,7 +89,7 @@ class _Sum:
         )
 
 
-class _Probe:
+class Probe:
     """The program of an entry, a step of the plan at a time."""
 
     def __init__(self, build: Build, entry: str):

@@ -55,9 +55,7 @@ class TorchBatchNetwork:
     def __init__(self, network: Network, parameters: dict[str, np.ndarray]):
         self.network = network
         self.all = {name: torch.tensor(np.array(value, np.float64)) for name, value in parameters.items()}
-        self.parameters = {
-            name: value.requires_grad_() for name, value in self.all.items() if ".running_" not in name
-        }
+        self.parameters = {name: value.requires_grad_() for name, value in self.all.items() if ".running_" not in name}
 
     def values(self, samples: np.ndarray) -> dict[str, Tensor]:
         """Every value of a micro-batch, [n, *shape]; what the loss reads is "result"."""
