@@ -66,6 +66,13 @@ def differentiate(graph: Graph, optimiser: Optimiser, trainable: Collection[str]
     )
     backward = _Backward(training, optimiser, chosen)
     backward.run()
+    normals = [operation for operation in backward.forward if operation.operator == Operator.NORMALISE]
+    if normals and optimiser.micro_batch == 1:
+        raise NetworkError(
+            f"{normals[0].layer}: statistics of a batch need a micro_batch of at least 2, not 1; choose one, or "
+            "batch_norm frozen"
+        )
+    training.samples = optimiser.micro_batch if normals else 1
     training.entries |= training_entries(training, optimiser, backward.forward + backward.operations)
     return training
 
@@ -253,6 +260,18 @@ class _Backward:
         )
         self.emit_into(source, operation, maskable=False)
 
+    def normalise(self, forward: Operation, gradient: str) -> None:
+        """Through mean and variance too, of which the result says enough."""
+        (source,) = forward.inputs
+        if source in self.needed:
+            operation = replace(
+                forward,
+                operator=Operator.NORMALISE_GRADIENT,
+                phase="input_gradient",
+                inputs=(gradient, forward.output),
+            )
+            self.emit_into(source, operation)
+
     def refuse(self, forward: Operation, _: str) -> None:
         """No gradient."""
         raise NetworkError(f"{forward.layer}: {forward.operator} has no gradient here; remove it")
@@ -275,5 +294,6 @@ _RULES = {
     Operator.GLOBAL_AVERAGE_POOL: _Backward.global_average_pool,
     Operator.MAX_POOL: _Backward.max_pool,
     Operator.AVERAGE_POOL: _Backward.average_pool,
+    Operator.NORMALISE: _Backward.normalise,
     **dict.fromkeys((Operator.LRN, Operator.NEIGHBOUR_SUM, Operator.PRODUCT), _Backward.refuse),
 }

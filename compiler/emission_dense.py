@@ -225,7 +225,7 @@ def update(operation: Operation, on: Emitter) -> Iterator[Instruction]:
         row=rows[0],
         row_inner=next(iter(distances), 0),
         target_row=on.rows(operation.output).row,
-        rounding=on.numbers.update_rounding,
+        rounding=on.row_rounding(operation),
         overflow=Overflow.SAT,
         **numbers,
     )

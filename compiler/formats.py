@@ -59,6 +59,8 @@ class Headroom:
             return self.activation
         if role in (Role.GRADIENT, Role.PARAMETER_GRADIENT, Role.STATE):
             return self.gradient
+        if role == Role.STATISTIC:
+            return max(self.activation, self.gradient)
         return self.parameter if role in (Role.WEIGHT, Role.BIAS) else 1.0
 
 
