@@ -20,6 +20,7 @@ from arch.events import UNCOUNTED, Event
 from arch.isa import Compute, Engine, Instruction, mode_of
 from arch.phases import Phase, scheduled
 from arch.program import Program
+from arch.traversal import line_accesses
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Work:
     layer's definition. `fills`: how often the loader fills a block or the pixels, windows apart. `zero_products`:
     products of steps with an operand that is zero; `turned_bits`: bits of multipliers' stationary operands that are
     others than in the step before; None if unknown.
+    `line_reads`, `line_writes`: accesses of a line buffer, K - 1 words each; by closed form, for they have no counter.
     """
 
     layer: str
@@ -42,6 +44,8 @@ class Work:
     fills: int = 0
     zero_products: int | None = None
     turned_bits: int | None = None
+    line_reads: int = 0
+    line_writes: int = 0
 
 
 @dataclass(frozen=True)
@@ -139,8 +143,19 @@ def _measured(
 
 
 def _work(phase: Phase, counts: tuple[int, ...], steps: Counter[str], chip: Chip) -> Work:
-    filled = sum(fills(item, chip) for item in phase.instructions)
-    return Work(phase.layer, phase.phase, phase.cycles, counts, dict(+steps), phase.macs, filled)
+    lines = [line_accesses(item, chip) for item in phase.instructions if isinstance(item, Compute)]
+    reads, writes = (sum(counted) for counted in zip((0, 0), *lines, strict=True))
+    return Work(
+        phase.layer,
+        phase.phase,
+        phase.cycles,
+        counts,
+        dict(+steps),
+        phase.macs,
+        sum(fills(item, chip) for item in phase.instructions),
+        line_reads=reads,
+        line_writes=writes,
+    )
 
 
 def _mode(item: Instruction) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import accumulate
 from math import prod
 
+import numpy as np
+
 from compiler.nodes import NetworkError
 from compiler.onnx_constants import target
 from compiler.onnx_nodes import OnnxNode
@@ -50,6 +52,8 @@ def transpose(at: Translation, node: OnnxNode) -> None:
     perm = node.integers("perm", reversed(range(rank)))
     if sorted(perm) != list(range(rank)) or perm[0] != 0:
         raise NetworkError(f"{node.name}: perm must hold every axis once, the batch at 0, not {list(perm)}")
+    if _into_matrix(at, node, perm):
+        return
     at.network.transpose(tuple(axis - 1 for axis in perm[1:]), name=at.name(node), after=at.source(node))
     at.done(node)
 
@@ -191,3 +195,31 @@ def _shuffle(at: Translation, node: OnnxNode, extents: tuple[int, ...]) -> bool:
     at.alias_fused(swap)
     at.alias_fused(back)
     return True
+
+
+def _into_matrix(at: Translation, node: OnnxNode, perm: tuple[int, ...]) -> bool:
+    """Leave out a Transpose that is flattened for one constant matrix, whose columns change places instead.
+
+    So end the maps of tools that have channels last. Says whether it is such a Transpose.
+    """
+    flat = at.only_user(node.outputs[0], "Flatten") or at.only_user(node.outputs[0], "Reshape")
+    if flat is None:
+        return False
+    dense = at.only_user(flat.outputs[0], "Gemm") or at.only_user(flat.outputs[0], "MatMul")
+    shape = at.shape(node)
+    moved = tuple(shape[axis] for axis in perm)
+    if dense is None or dense.inputs[0] != flat.outputs[0] or _flattened(at, flat, moved) != (1, prod(shape)):
+        return False
+    at.network.flatten(name=at.name(flat), after=at.source(node))
+    at.alias_fused(flat)
+    at.orders[flat.outputs[0]] = np.arange(prod(shape)).reshape(shape).transpose(perm).reshape(-1)
+    return True
+
+
+def _flattened(at: Translation, flat: OnnxNode, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """What a Flatten or Reshape makes of a value of `shape`; () if that is not known."""
+    if flat.operator == "Flatten":
+        return (1, prod(shape)) if flat.integer("axis", 1) in (1, 1 - len(shape)) else ()
+    if len(flat.inputs) < 2 or flat.inputs[1] not in at.constants:
+        return ()
+    return target(at.constants.integers(flat, 1) or (), shape, flat.name)

@@ -18,7 +18,8 @@ class Translation:
 
     `values` maps the name of each ONNX value that has been translated to the network's; `parameters` holds the
     network's parameters; `quantised` are values that ONNX has as integers; `fused` are nodes, by identity, that an
-    earlier one has taken in; `sequences` holds for each sequence the node that cuts it and the bounds of each part.
+    earlier one has taken in; `sequences` holds for each sequence the node that cuts it and the bounds of each part;
+    `orders` says of a vector that the network has in another order where in that one each of ONNX's elements is.
     """
 
     def __init__(self, network: Network, constants: Constants, nodes: list[OnnxNode], given: str, output: str):
@@ -29,6 +30,7 @@ class Translation:
         self.quantised: set[str] = set()
         self.fused: set[int] = set()
         self.sequences: dict[str, tuple[OnnxNode, list[list[tuple[int, int]]]]] = {}
+        self.orders: dict[str, np.ndarray] = {}
         self._output = output
         self._users: dict[str, list[OnnxNode]] = {}
         for node in nodes:

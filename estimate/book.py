@@ -12,7 +12,9 @@ from functools import lru_cache
 import numpy as np
 
 from arch.chip import Chip, OnChipMemory
+from arch.errors import InputError
 from arch.isa import ENGINES, INSTRUCTION_BITS
+from estimate.memory import Macro, Memories
 from estimate.prices import CENTRAL, NOTHING, Answers, Prices, prices, variations
 from estimate.ranges import Range
 from estimate.technology import Technology
@@ -100,7 +102,12 @@ def book(technology: Technology, chip: Chip, voltage: float | None) -> Book:
 
 
 def memories(chip: Chip) -> dict[str, tuple[int, int, int]]:
-    """Macros, words and bits of a macro, of each on-chip memory: a macro is a page of a bank."""
+    """Macros, words and bits of a macro, of each on-chip memory: a macro is a page of a bank.
+
+    The line buffer reads and writes in one cycle, and tables know one port: it is priced as two macros of all its
+    words, of which one is read while the other is written. That is an upper bound: one macro of half the words, twice
+    as wide, could read two columns and write two in turn.
+    """
     bits = chip.lanes * chip.word_bits
     shapes: dict[str, OnChipMemory] = {
         "feature memory": chip.feature_memory,
@@ -109,7 +116,8 @@ def memories(chip: Chip) -> dict[str, tuple[int, int, int]]:
     }
     found = {name: (shape.banks * shape.pages, chip.page_depth(shape), bits) for name, shape in shapes.items()}
     program = (len(ENGINES), chip.program_memory.instructions, INSTRUCTION_BITS)
-    return found | {"program memory": program}
+    line = {"line buffer": (2, chip.line_words, (chip.kernel - 1) * bits)} if chip.line_words else {}
+    return found | {"program memory": program} | line
 
 
 def _memory_prices(technology: Technology, chip: Chip, found: Prices) -> np.ndarray:
@@ -125,5 +133,17 @@ def _memory_prices(technology: Technology, chip: Chip, found: Prices) -> np.ndar
 @lru_cache(maxsize=256)
 def _macro_logs(technology: Technology, chip: Chip) -> np.ndarray:
     """Logarithms of one macro of each memory, float64[tables, memories, 4], as the tables have them."""
-    shapes = [shape[1:] for shape in memories(chip).values()]
-    return np.log([[table(*shape).values() for shape in shapes] for table in technology.memories()])
+    shapes = memories(chip).items()
+    return np.log(
+        [[_priced(table, name, *shape[1:]).values() for name, shape in shapes] for table in technology.memories()]
+    )
+
+
+def _priced(table: Memories, name: str, words: int, bits: int) -> Macro:
+    """One macro of the memory of that name. Raises `InputError` naming it, and the chip's fields that would help."""
+    try:
+        return table(words, bits)
+    except InputError as error:
+        memory = name.replace(" ", "_")
+        fields = f"{memory}.instructions" if memory == "program_memory" else f"{memory}.bytes, banks or pages"
+        raise InputError(f"{name}: {error}; change {fields}, or take another technology") from None

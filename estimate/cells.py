@@ -73,8 +73,14 @@ def merged(chip: Chip) -> tuple[np.ndarray, np.ndarray]:
     ratios, errors = [], []
     for name, table in synthesis_tables().items():
         area, error = _fitted(table, chip)
-        ratios.append(area / _units(LogicTable.load(FOLDER / f"{name}.yaml"), chip))
+        ratios.append(area / _units(_shipped(name), chip))
         errors.append(error)
     logs = np.log(ratios)
     mean = logs.mean(axis=0)
     return np.exp(mean), ((1 + np.array(errors)) * np.exp(np.abs(logs - mean))).max(axis=0) - 1
+
+
+@lru_cache(maxsize=16)
+def _shipped(name: str) -> LogicTable:
+    """The costs of a shipped library's units, read once: each chip of a sweep asks for them."""
+    return LogicTable.load(FOLDER / f"{name}.yaml")

@@ -79,13 +79,11 @@ def cacti(node_nm: int, kind: str) -> Memories:
         where = f"a memory of {words} words of {bits} bits"
         if not sizes[0] <= size <= sizes[-1]:
             raise InputError(
-                f"{where} must have {sizes[0]} to {sizes[-1]} bytes a macro for CACTI's data, not {size:g}"
+                f"{where} must have {sizes[0]:,} to {sizes[-1]:,} bytes a macro for CACTI's data, not {size:,.0f}"
             )
         near = _bracket(sizes, size), _bracket(widths, width)
         if near[0][1] > 2 * near[0][0] or any(key not in grid for key in product(*near)):
-            raise InputError(
-                f"{where} has no neighbours in CACTI's data at {node_nm} nm {kind}; change its words or pages"
-            )
+            raise InputError(f"{where} has no neighbours in CACTI's data at {node_nm} nm {kind}")
         return _blend(grid, *near, (_between(near[0], size), _between(near[1], width))) * beside
 
     return macro

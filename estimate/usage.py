@@ -24,7 +24,7 @@ DRIVERS = (
     "sums",  # accumulators added to, in steps of all multipliers
     "fills",  # of a block or the pixels by the loader
     "window_moves",  # accesses that bring K words to a window
-    "map_words",  # words read from feature and gradient memory, K of which are an access
+    "map_words",  # accesses of K words read from feature and gradient memory and a line buffer
     "weight_rows",  # rows read from the weight memory
     "register_rows",  # rows written to the kernel file
     "rounded_rows",  # rows of T words rounded
@@ -91,6 +91,7 @@ def drives(workload: Workload, turning: np.ndarray) -> np.ndarray:
 def _drives(row: Work, chip: Chip) -> tuple[float, ...]:
     counts, count = row.counts, chip.multipliers
     steps, maps = counts[Event.STEPS], counts[Event.FEATURE_READS] + counts[Event.GRADIENT_READS]
+    lines = row.line_reads * (chip.kernel - 1)
     named = {
         "cycles": row.cycles,
         "steps": steps,
@@ -99,7 +100,7 @@ def _drives(row: Work, chip: Chip) -> tuple[float, ...]:
         "sums": accumulations({mode: steps for mode, steps in row.steps.items() if mode}, chip) / count,
         "fills": row.fills,
         "window_moves": counts[Event.WINDOW_WORDS] / chip.kernel,
-        "map_words": maps / chip.kernel,
+        "map_words": (maps + lines) / chip.kernel,
         "weight_rows": counts[Event.WEIGHT_READS] / chip.taps,
         "register_rows": counts[Event.REGISTER_WORDS] / chip.taps,
         "rounded_rows": counts[Event.ROUNDED_WORDS] / chip.taps,
@@ -114,10 +115,25 @@ def _drives(row: Work, chip: Chip) -> tuple[float, ...]:
     return tuple(named[name] for name in DRIVERS)
 
 
-MEMORY_EVENTS: dict[str, tuple[Event, Event | None]] = {
+MEMORY_USES: dict[str, tuple[Event | str, Event | str | None]] = {
     "feature memory": (Event.FEATURE_READS, Event.FEATURE_WRITES),
     "gradient memory": (Event.GRADIENT_READS, Event.GRADIENT_WRITES),
     "weight memory": (Event.WEIGHT_READS, Event.WEIGHT_WRITES),
     "program memory": (Event.INSTRUCTIONS, None),
+    "line buffer": ("line_reads", "line_writes"),
 }
-"""The events that read and write a word of each memory."""
+"""What reads and what writes a word of each memory: an event, or a field of `arch.workload.Work`; a word of the line
+buffer is all lines of a column.
+"""
+
+
+def memory_accesses(workload: Workload, memory: str) -> tuple[np.ndarray, np.ndarray]:
+    """float64[rows] each: words read and written of one of `MEMORY_USES`."""
+    read, write = (np.array([_accesses(row, use) for row in workload.rows], np.float64) for use in MEMORY_USES[memory])
+    return read, write
+
+
+def _accesses(row: Work, use: Event | str | None) -> int:
+    if use is None:
+        return 0
+    return row.counts[use] if isinstance(use, Event) else getattr(row, use)

@@ -13,32 +13,38 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def pareto(table: DataFrame, minimise: Sequence[str] = (), maximise: Sequence[str] = ()) -> DataFrame:
+def pareto(table: DataFrame, minimise: Sequence[str] = (), maximise: Sequence[str] = (), within: str = "") -> DataFrame:
     """The rows that no other row beats: none is at least as good in every named column and better in one.
 
-    `minimise` and `maximise` are columns. Rows without a number in one of them are left out; of equal rows all stay.
-    Sorted by the named columns in their order, the index kept. Raises `InputError` on a column that is not there or
-    holds no numbers.
+    `minimise` and `maximise` are columns. With `within`, a column such as "network", rows are compared with those of
+    the same value there alone, and each value has a front, in the order in which the values first appear. Rows without
+    a number in one of the columns are left out; of equal rows all stay. Sorted by the named columns in their order, the
+    index kept. Raises `InputError` on a column that is not there or holds no numbers.
 
     >>> from pandas import DataFrame
     >>> table = DataFrame({"cycles": [10, 20, 30], "area_mm2": [3.0, 1.0, 2.0]})
     >>> pareto(table, minimise=["cycles", "area_mm2"]).index.tolist()
     [0, 1]
+    >>> two = table.assign(network=["a", "a", "b"])
+    >>> pareto(two, minimise=["cycles", "area_mm2"], within="network").index.tolist()
+    [0, 1, 2]
     """
     from pandas.api.types import is_numeric_dtype
 
     names = [*minimise, *maximise]
     if not names:
         raise InputError("pareto needs a column to minimise or to maximise")
-    for name in names:
+    for name in [*names, *([within] if within else [])]:
         if name not in table.columns:
             raise InputError(f"pareto: {name} must be one of the columns {', '.join(map(str, table.columns))}")
-        if not is_numeric_dtype(table[name]):
+        if name != within and not is_numeric_dtype(table[name]):
             raise InputError(f"pareto: {name} must hold numbers")
     known = table.dropna(subset=names)
     signs = [1.0] * len(minimise) + [-1.0] * len(maximise)
     costs = known[names].to_numpy(np.float64) * signs
-    return known.iloc[_undominated(costs)]
+    groups = [known[within] == value for value in known[within].unique()] if within else [known[names[0]].notna()]
+    places = [np.flatnonzero(group) for group in groups]
+    return known.iloc[[place for rows in places for place in rows[_undominated(costs[rows])]]]
 
 
 def _undominated(costs: np.ndarray) -> list[int]:

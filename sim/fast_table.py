@@ -148,7 +148,7 @@ def kind_of(compute: Compute) -> str:
     name = mode_of(compute)
     assert name is not None
     windows = compute.traversal != Traversal.BLOCK
-    grouped = compute.outer * compute.inner > 1 or compute.reload or compute.target_step > 1
+    grouped = compute.outer * compute.inner > 1 or compute.target_step > 1
     if name in PLAIN and not (windows and (grouped or compute.keep or compute.hold)):
         return name
     if not writes_rows(compute):

@@ -10,6 +10,7 @@ are K runs of K*C neighbours in a padded copy of the map, and filters lie side b
 from __future__ import annotations
 
 from sim.fast_emission import Places, write_rows, write_words
+from sim.fast_gather import keep_kernels, register_place
 from sim.fast_vectors import WIDTH, compiled, inlined, load, scale_add, store, zeros
 
 
@@ -26,7 +27,9 @@ def convolve(op, sizes, memories, scratch, by_channel):
             scratch.sums[lane] = float(memories.bias[op.bias_word * sizes.lanes + lane] << op.base_shift)
     _correlate(op, sizes, scratch, channels)
     places = Places(0, 0, op.height * op.width, op.width, op.target, op.mask_source, False)
-    return write_words(op, sizes, memories, scratch.sums, sizes.padded, sizes.padded, places)
+    saturations = write_words(op, sizes, memories, scratch.sums, sizes.padded, sizes.padded, places)
+    keep_kernels(op, sizes, memories)
+    return saturations
 
 
 @compiled
@@ -114,17 +117,18 @@ def _gather_pixels(op, sizes, memories, pixels):
 @compiled
 def _fill_factors(op, sizes, memories, factors, channels, by_channel):
     """The kernels with their sign: factors[(tap * channels + channel) * padded + filter], 0 without such a filter."""
-    lanes = sizes.lanes
     sign = -1.0 if op.negate else 1.0
-    filters = lanes if by_channel else op.iterations
+    kernels = memories.weight if op.reload else memories.kernels
+    filters = sizes.lanes if by_channel else op.iterations
     factors[: sizes.taps * channels * sizes.padded] = 0.0
     channel_step, filter_step = (sizes.row, 1) if by_channel else (1, sizes.row)
     for tap in range(sizes.taps):
+        source = register_place(op, sizes, 0, tap, 0, 0)
         for channel in range(channels):
             first = (tap * channels + channel) * sizes.padded
-            place = tap * lanes + channel * channel_step
+            place = source + channel * channel_step
             for filter in range(filters):
-                factors[first + filter] = sign * memories.kernels[place]
+                factors[first + filter] = sign * kernels[place]
                 place += filter_step
 
 

@@ -19,8 +19,14 @@ def test_there_are_examples():
     assert {"tinycl.compiled", "tinycl.device", "tinycl.simulated"} <= set(MODULES)
 
 
+EXTRAS = {"tinycl.torch_module": ("torch", "onnxscript")}
+"""What examples need beyond the core."""
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_examples(module):
+    for package in EXTRAS.get(module, ()):
+        pytest.importorskip(package, reason="the example exports a module: pip install 'tinycl[torch]'")
     result = doctest.testmod(import_module(module), optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     assert result.attempted
     assert not result.failed

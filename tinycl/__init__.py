@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tinycl.exploration import sweep, timing
     from tinycl.models import Model, load_onnx
     from tinycl.simulated import Simulated, simulate
+    from tinycl.torch_module import load_torch
 
 __all__ = [
     "Calibration",
@@ -34,6 +35,7 @@ __all__ = [
     "compile_network",
     "estimate",
     "load_onnx",
+    "load_torch",
     "pareto",
     "simulate",
     "sweep",
@@ -51,6 +53,7 @@ _ROOMS = {
     "tinycl.exploration": ("sweep", "timing"),
     "tinycl.models": ("Model", "load_onnx"),
     "tinycl.simulated": ("Simulated", "simulate"),
+    "tinycl.torch_module": ("load_torch",),
 }
 _MODULES = {name: module for module, names in _ROOMS.items() for name in names}
 

@@ -100,7 +100,11 @@ def _show_demo(result: dict) -> None:
 @click.option(
     "--micro-batch", default=1, show_default=True, help="Samples whose gradients are summed before an update."
 )
-@click.option("--batch-norm", type=click.Choice(["folded", "frozen"]), help="[default: folded; frozen with --train]")
+@click.option(
+    "--batch-norm",
+    type=click.Choice(["folded", "frozen", "batch"]),
+    help="batch: by statistics of the micro-batch.  [default: folded; frozen with --train]",
+)
 @click.option("--skip", is_flag=True, help="Leave out what costs no cycle where values are zero.")
 @click.option("--mapping", type=click.Path(path_type=Path), help="YAML of choices forced on layers.")
 @click.option("--parameters", type=click.Path(path_type=Path), help=".npz of float arrays in place of the model's.")
@@ -186,7 +190,7 @@ def explore(
     """Try the chips and networks of SWEEP, and print the best points.
 
     \b
-    SWEEP is a YAML file, or a shipped sweep: better, lanes.
+    SWEEP is a YAML file, or a shipped sweep: balance, better, lanes.
     networks: [reference, MODEL.onnx]
     chips:
       - base: paper
@@ -267,13 +271,29 @@ def simulate(
 @click.option("--data", type=click.Path(path_type=Path), help=".npz of samples and labels to count events on.")
 @click.option("--device", help="Battery life and heat in coin-cell, wearable, phone or a YAML file.")
 @click.option("--csv", type=click.Path(path_type=Path), help="Write energy by layer, phase and component.")
+@click.option("--area-csv", type=click.Path(path_type=Path), help="Write area by component.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a PNG: energy by layer, and a roofline.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @one_line
 def estimate(
-    program: Path, chip: str | None, csv: Path | None, picture: Path | None, as_json: bool, tech: str, **options: Any
+    program: Path,
+    chip: str | None,
+    csv: Path | None,
+    area_csv: Path | None,
+    picture: Path | None,
+    as_json: bool,
+    tech: str,
+    **options: Any,
 ) -> None:
     """Estimate what a pass of a compiled PROGRAM takes in joules, and its chip in mm2, with error bars.
+
+    Every number is a central value and a range; what the range rests on is printed last.
+
+    \b
+    Technologies:  65nm, 45nm, ihp130 and sky130 (130 nm), osu180 (180 nm), or a YAML file
+    What if:       tinycl estimate net.tcl --tech 45nm --clock 5 --voltage 0.8
+    On your data:  tinycl estimate net.tcl --data samples.npz --csv energy.csv --picture energy.png
+    In a device:   tinycl estimate net.tcl --device coin-cell
 
     docs/estimation.md says where every number comes from and how to add a technology.
     """
@@ -284,6 +304,8 @@ def estimate(
     found = estimate_program(loaded, Request(tech, **options))
     if csv:
         write_whole(csv, found.energy.table().to_csv(index=False).encode())
+    if area_csv:
+        write_whole(area_csv, found.area.table().to_csv(index=False).encode())
     if picture:
         from estimate.pictures import draw
 

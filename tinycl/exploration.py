@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MOST_SHOWN, MOST_COLUMNS, MOST_REASONS = 40, 9, 20
 """Of a table for people."""
-_UNSHOWN = ("fits", "reason", "entry", "macs", "estimated", "time_us", "window_words", "seeds")
+_UNSHOWN = ("network", "fits", "reason", "entry", "macs", "estimated", "time_us", "window_words", "seeds")
 _RANGES = ("energy_low", "energy_high", "area_low", "area_high")
 
 Networks = Sequence[Network | Model | str | PathLike[str]]
@@ -102,7 +102,7 @@ def sweep(
 
 
 def swept(asked: Sweep, crew: Crew | None = None, store: Path | None = None) -> tuple[DataFrame, DataFrame]:
-    """The table of a sweep file, and its best rows (none if it names no columns); with a progress bar.
+    """The table of a sweep file, and each network's best rows (none if it names no columns); with a progress bar.
 
     Raises `InputError` on a column that the table has not, before anything runs if no sweep has it.
 
@@ -116,25 +116,42 @@ def swept(asked: Sweep, crew: Crew | None = None, store: Path | None = None) -> 
         table = table_of(points, crew, store, lambda done: bar.update(task, completed=done))
     front = asked.pareto
     columns = [*front.minimise, *front.maximise]
-    return table, pareto(table, front.minimise, front.maximise) if columns else table.iloc[:0]
+    return table, pareto(table, front.minimise, front.maximise, within="network") if columns else table.iloc[:0]
 
 
 def shown(table: DataFrame, front: DataFrame) -> list[RichTable]:
-    """Tables for people: the best rows, or all if there are no best, and why points have no numbers."""
+    """Tables for people: each network's best rows, or all if there are no best, and why points have no numbers."""
     rows = front if len(front) else table.query("fits")
-    best = RichTable(title=f"{len(table):,} points, {len(rows):,} of them {'best' if len(front) else 'that fit'}")
-    names = [name for name in rows.columns if name not in _UNSHOWN and not name.startswith(_RANGES)]
-    if len(names) > MOST_COLUMNS:
-        names.remove("chip")  # its fields say it
-    for name in names:
-        best.add_column(name, justify="left" if name in ("chip", "network") else "right")
-    for row in rows.head(MOST_SHOWN).to_dict("records"):
-        best.add_row(*(_cell(row[name]) for name in names))
+    names = _telling(rows)
+    tables = []
+    for network in rows["network"].unique():
+        some, there = rows[rows["network"] == network], int((table["network"] == network).sum())
+        most = f", the first {MOST_SHOWN} of them here" if len(some) > MOST_SHOWN else ""
+        what = "best" if len(front) else "that fit"
+        best = RichTable(title=f"{network}: {there:,} points, {len(some):,} of them {what}{most}")
+        for name in names:
+            best.add_column(name, justify="left" if name == "chip" else "right")
+        for row in some.head(MOST_SHOWN).to_dict("records"):
+            best.add_row(*(_cell(row[name]) for name in names))
+        tables.append(best)
     reasons = Counter(row["reason"] for row in table.to_dict("records") if not row["fits"])
     if not reasons:
-        return [best]
+        return tables
     counts = {reason: f"{count:,}" for reason, count in reasons.most_common(MOST_REASONS)}
-    return [best, facts("points that do not fit, and why", counts)]
+    return [*tables, facts("points that do not fit, and why", counts)]
+
+
+def _telling(rows: DataFrame) -> list[str]:
+    """The columns that a table for people shows; where there are many, without those that say what another says."""
+    names = [name for name in rows.columns if name not in _UNSHOWN and not name.startswith(_RANGES)]
+    if len(names) <= MOST_COLUMNS:
+        return names
+    names.remove("chip")  # its fields say it
+    told: list[str] = []
+    for name in names:
+        if rows[name].nunique(dropna=False) > 1 and not any(rows[name].equals(rows[other]) for other in told):
+            told.append(name)
+    return told
 
 
 def _cell(value: object) -> str:

@@ -29,9 +29,12 @@ _PASSES = {
 
 
 def progress() -> Progress:
-    """A progress bar on standard error that disappears when done."""
+    """A progress bar on standard error that disappears when done; none where that is no terminal and no notebook.
+
+    There a bar would leave an empty line, and an error would no longer be one line.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=err, transient=True)
+    return Progress(*columns, console=err, transient=True, disable=not (err.is_interactive or err.is_jupyter))
 
 
 def tables(reports: list[Report]) -> list[Table]:

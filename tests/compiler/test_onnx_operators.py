@@ -147,6 +147,16 @@ CASES = {
     "squeeze": ([node("GlobalAveragePool", "x", "a"), node("Squeeze", "a s")], MAP, {"s": whole(2, 3)}),
     "unsqueeze": ([node("Unsqueeze", "x s")], (9,), {"s": whole(-1, 2)}),
     "transpose": ([node("Transpose", perm=[0, 2, 3, 1])], MAP, {}),
+    "channels last into a matrix": (
+        [node("Transpose", "x", "a", perm=[0, 2, 3, 1]), node("Reshape", "a s", "b"), node("MatMul", "b w")],
+        MAP,
+        {"s": whole(-1, 210), "w": random(210, 4)},
+    ),
+    "columns first into a matrix": (
+        [node("Transpose", "x", "a", perm=[0, 3, 1, 2]), node("Flatten", "a", "b"), node("Gemm", "b w", transB=1)],
+        MAP,
+        {"w": random(4, 210)},
+    ),
     "filled weights": (
         [node("ConstantOfShape", "s", "w", value=helper.make_tensor("v", 1, [1], [0.25])), node("Conv", "x w")],
         MAP,

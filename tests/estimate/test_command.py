@@ -12,9 +12,10 @@ from arch.chip import Chip
 from arch.program import Program
 from arch.workload import Workload
 from compiler import Calibration, Network, Options, compile_network
+from estimate.device import devices
 from estimate.energy import energy
 from estimate.pictures import figure, intensity
-from estimate.technology import Technology
+from estimate.technology import Technology, technologies
 from tests.estimate.made import write
 from tinycl.cli import main
 
@@ -61,6 +62,24 @@ def test_csv_sums_to_the_total(program, tmp_path):
     assert total == pytest.approx(found["energy"]["total_J"]["central"], rel=1e-3)
 
 
+def test_areas_add_up_in_tables_and_csv(program, tmp_path):
+    path = tmp_path / "areas.csv"
+    result = call(program, "--area-csv", path)
+    parts = json.loads(call(program, "--json").stdout)["area"]["parts"]
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    for part, size in parts.items():
+        assert f"all {part}" in result.stdout
+        assert sum(float(row["central_mm2"]) for row in rows if row["part"] == part) == pytest.approx(
+            size["central"], rel=1e-3
+        )
+
+
+def test_help_names_every_technology_and_device():
+    shown = call("--help").stdout
+    assert all(name in shown for name in (*technologies(), *devices()))
+
+
 def test_a_path_works_as_a_name(program, tmp_path):
     found = json.loads(call(program, "--tech", write(tmp_path), "--json").stdout)
     assert found["technology"]["name"] == "round"
@@ -97,6 +116,7 @@ def test_a_memory_out_of_range_is_refused(program, tmp_path):
     small = write(tmp_path, memory="words,bits,read_pj,write_pj,leakage_mw,area_mm2\n16,8,1,1,1,1\n")
     result = call(program, "--tech", small)
     assert result.exit_code == 2 and "cannot be made of" in result.stderr and result.stderr.count("\n") == 1
+    assert "feature memory: " in result.stderr and "feature_memory.bytes" in result.stderr
 
 
 def test_data_is_counted_on(program, tmp_path):

@@ -27,6 +27,15 @@ def test_is_what_none_beats(rows):
     assert found["cycles"].is_monotonic_increasing
 
 
+@given(ROWS)
+def test_within_a_column_each_value_has_its_own_front(rows):
+    """The third number is what the row belongs to."""
+    table = DataFrame(rows, columns=["cycles", "area", "network"])
+    found = pareto(table, minimise=["cycles", "area"], within="network")
+    alone = [pareto(table[table.network == value], ["cycles", "area"]) for value in table.network.unique()]
+    assert found.index.tolist() == [index for front in alone for index in front.index]
+
+
 def test_leaves_out_rows_without_numbers():
     table = DataFrame({"cycles": [3, None, 5], "energy": [1.0, 0.5, np.nan]})
     assert pareto(table, ["cycles", "energy"]).index.tolist() == [0]

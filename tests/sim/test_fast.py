@@ -50,6 +50,7 @@ from testbenches.generate import (
 from testbenches.transfers import TRANSFERS
 from tests.sim.programs import program_of
 from tests.sim.reference import Reference
+from tinycl.reference import compile_reference
 
 CHIPS = {name: Chip.load(name) for name in ("tiny", "wide", "paper")}
 CHIPS["one bank"] = CHIPS["tiny"].replace(accumulator_banks=1)
@@ -353,3 +354,11 @@ def test_counters_hold_every_step():
     fixed = [event for event in Event if event not in DATA_DEPENDENT]
     assert (result.counters[:, fixed] == 3 * once.counters[:, fixed]).all()
     assert result.cycles == once.cycles
+
+
+def test_a_single_group_has_a_function_of_its_own():
+    """The reference network's step: executed as grouped nests its convolutions would take three times as long."""
+    program = compile_reference(CHIPS["paper"]).program
+    assert program
+    nests = [item for stream in program.streams.values() for item in stream if isinstance(item, Compute)]
+    assert nests and {fast_table.kind_of(nest) for nest in nests} <= set(fast_table.PLAIN)

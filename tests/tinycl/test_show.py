@@ -12,7 +12,7 @@ from rich.console import Console
 from arch.chip import Chip
 from compiler import Calibration, Network, Options, compile_network
 from compiler.report import Report
-from tinycl import late_progress
+from tinycl import late_progress, show
 from tinycl.late_progress import late_progress as bar
 from tinycl.show import LONGEST, MOST_ROWS, PIPED_WIDTH, shortened, tables
 
@@ -67,6 +67,7 @@ def test_names_are_cut_at_their_beginning():
 
 def test_the_bar_appears_only_when_work_takes_long(monkeypatch):
     monkeypatch.setattr(late_progress, "SECONDS", 0.05)
+    monkeypatch.setattr(show, "err", Console(stderr=True, force_terminal=True, force_interactive=True))
     with bar() as quick:
         assert not quick.live.is_started
     time.sleep(0.1)
@@ -75,3 +76,13 @@ def test_the_bar_appears_only_when_work_takes_long(monkeypatch):
         time.sleep(0.2)
         assert slow.live.is_started
     assert not slow.live.is_started
+
+
+def test_without_a_terminal_nothing_is_left(monkeypatch, capfd):
+    """An error after long work stays one line."""
+    monkeypatch.setattr(late_progress, "SECONDS", 0.01)
+    monkeypatch.setattr(show, "err", Console(stderr=True))
+    with bar() as slow:
+        slow.add_task("work", total=1)
+        time.sleep(0.1)
+    assert capfd.readouterr().err == ""
