@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MOST_SHOWN, MOST_COLUMNS, MOST_REASONS = 40, 9, 20
 """Of a table for people."""
-_UNSHOWN = ("network", "fits", "reason", "entry", "macs", "estimated", "time_us", "window_words", "seeds")
+_UNSHOWN = ("network", "fits", "reason", "entry", "macs", "estimated", "time_us", "window_words", "map_reads", "seeds")
 _RANGES = ("energy_low", "energy_high", "area_low", "area_high")
 
 Networks = Sequence[Network | Model | str | PathLike[str]]
