@@ -84,7 +84,8 @@ class Chip(_Model):
     """One configuration of the machine. Immutable; equal chips have equal `fingerprint`.
 
     `taps` = K x K window positions, `lanes` = channels of a word, `word_bits` = bits of a stored element (two's
-    complement), `accumulator_bits` = bits of a sum. Raises `ChipError` through `load` and `parse`.
+    complement), `accumulator_bits` = bits of a sum, `line_buffer_words` = words of each of the K - 1 lines of a
+    `line_buffer` (`line_words` if left out). Raises `ChipError` through `load` and `parse`.
 
     >>> chip = Chip.load("paper")
     >>> chip.multipliers, chip.kernel, chip.row_beats, chip.largest
@@ -99,6 +100,8 @@ class Chip(_Model):
     (32768, 294912)
     >>> chip.replace(name="other").fingerprint == chip.fingerprint
     True
+    >>> chip.line_words, chip.replace(traversal="line_buffer").line_words
+    (0, 64)
     """
 
     name: str = Field(min_length=1, max_length=64)
@@ -109,6 +112,7 @@ class Chip(_Model):
     accumulator_banks: int = Field(default=8, ge=1, le=16)
     kernel_registers: int = Field(default=8, ge=1, le=16)
     traversal: Literal["snake", "raster", "line_buffer"] = "snake"
+    line_buffer_words: int | None = Field(default=None, ge=1, le=1 << 10)
     clock_ns: float = Field(gt=0, le=1e6)
     feature_memory: OnChipMemory
     gradient_memory: OnChipMemory
@@ -136,8 +140,8 @@ class Chip(_Model):
                 f"accumulator_bits must be at least {self.narrowest_accumulator} so that {self.taps} x {self.lanes} "
                 f"products of {self.word_bits} bits cannot overflow, not {self.accumulator_bits}"
             )
-        if self.traversal == "line_buffer":
-            yield "traversal must be snake or raster, not line_buffer, which this version does not execute"
+        if self.line_buffer_words is not None:
+            yield from self._line_problems(self.line_buffer_words)
         if self.vector_unit.elements_per_cycle != self.lanes:
             yield (
                 f"vector_unit.elements_per_cycle must be {self.lanes}, the number of lanes, "
@@ -154,6 +158,12 @@ class Chip(_Model):
         yield from self._size_problems("weight_memory", self.weight_memory, needed, "the kernel registers")
         if self.external_memory is not None:
             yield from self._external_problems(self.external_memory)
+
+    def _line_problems(self, words: int):
+        if self.traversal != "line_buffer":
+            yield f"line_buffer_words must be left out where traversal is {self.traversal}, not {words}"
+        elif words < self.kernel:
+            yield f"line_buffer_words must be at least {self.kernel}, the columns of a window, not {words}"
 
     def _external_problems(self, memory: ExternalMemory):
         if memory.bytes_per_cycle > self.external_word_bytes:
@@ -245,6 +255,17 @@ class Chip(_Model):
         """Rows of the weight memory; word t of a row lies in bank t mod banks, at row * beats + t div banks."""
         return self.bank_depth(self.weight_memory) // self.row_beats
 
+    @cached_property
+    def line_words(self) -> int:
+        """Words of a line of the line buffer, 0 of a chip without one.
+
+        If not said: the side of the smallest square that holds as many words as the larger memory of maps, at most
+        1024.
+        """
+        if self.traversal != "line_buffer":
+            return 0
+        return self.line_buffer_words or min(isqrt(max(self.feature_words, self.gradient_words) - 1) + 1, 1 << 10)
+
     @property
     def multipliers(self) -> int:
         """taps x lanes."""
@@ -259,6 +280,8 @@ class Chip(_Model):
     def fingerprint(self) -> str:
         """Hash of all that a program's meaning depends on: everything but the name and the clock."""
         fields = self.model_dump(exclude={"name", "clock_ns"})
+        if self.line_buffer_words is None:  # chips that cannot have it keep the hash that their programs were made with
+            del fields["line_buffer_words"]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_yaml(self) -> str:

@@ -38,7 +38,7 @@ from arch.spans import (
     written_rows,
 )
 from arch.timing import emits_blocks, writes_rows
-from arch.traversal import inner_steps, masks_by_pixels, positions
+from arch.traversal import inner_steps, line_columns, masks_by_pixels, positions
 
 _PLAIN = {"step": 1, "kernel_height": 1, "kernel_width": 1, "dilation": 1, "planes": 0}
 """What only a PIXELS walk may set otherwise."""
@@ -100,8 +100,14 @@ def walks(compute: Compute) -> tuple[Traversal, ...]:
     return (Traversal.BLOCK,)
 
 
+def executed_walks(compute: Compute, chip: Chip) -> tuple[Traversal, ...]:
+    """Those of `walks` that the chip executes: with a line buffer, windows walk in raster order alone."""
+    buffered = chip.line_words and compute.moving == Moving.WINDOW
+    return tuple(item for item in walks(compute) if item == Traversal.RASTER or not buffered)
+
+
 def _walk_problems(compute: Compute, chip: Chip) -> Iterator[str]:
-    allowed = walks(compute)
+    allowed = executed_walks(compute, chip)
     if compute.traversal not in allowed:
         yield f"traversal must be {' or '.join(item.name for item in allowed)}"
         return
@@ -139,6 +145,11 @@ def _window_problems(compute: Compute, chip: Chip) -> Iterator[str]:
         yield f"pad_top and pad_left must be below {side}"
     if compute.source_height > 1 and compute.source_pitch % side != 1:
         yield f"source_pitch must be 1 more than a multiple of {side}, so that a column's words lie in all banks"
+    if chip.line_words and (met := line_columns(compute, chip)) > chip.line_words:
+        yield (
+            f"windows must meet at most {chip.line_words} columns of the map, the words of a line of the line buffer "
+            f"(line_buffer_words), not {met}"
+        )
     for name, extent, outer, pad in (
         ("height", compute.height, compute.source_height, compute.pad_top),
         ("width", compute.width, compute.source_width, compute.pad_left),

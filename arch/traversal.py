@@ -138,11 +138,32 @@ def _inside_steps(extent: int, taps: int, pad: int, limit: int, step: int, dilat
     return int(np.count_nonzero((place >= 0) & (place < limit)))
 
 
+def line_columns(compute: Compute, chip: Chip) -> int:
+    """Columns of the map that the windows of a nest meet: a word each in every line of a line buffer."""
+    return min(compute.source_width, compute.width + chip.kernel - 1 - compute.pad_left)
+
+
+def line_accesses(compute: Compute, chip: Chip) -> tuple[int, int]:
+    """How often a nest reads and writes the line buffer, K - 1 words at once.
+
+    Every column in the map is written whenever it comes, and read in all rows of positions but the first.
+    """
+    if not chip.line_words or compute.moving != Moving.WINDOW:
+        return 0, 0
+    columns = compute.outer * compute.inner * line_columns(compute, chip)
+    return (compute.height - 1) * columns, compute.height * columns
+
+
 def _window_words(compute: Compute, chip: Chip) -> int:
-    """Words inside the map, over all accesses of a window's walk: K columns first, then a column or a row a move."""
+    """Words inside the map, over all accesses of a window's walk: K columns first, then a column or a row a move.
+
+    With a line buffer each of them once.
+    """
     side, snake = chip.kernel, compute.traversal == Traversal.SNAKE
     rows, row_inside = _window_side(compute.height, compute.pad_top, compute.source_height, side)
     columns, column_inside = _window_side(compute.width, compute.pad_left, compute.source_width, side)
+    if chip.line_words:
+        return int(row_inside.sum() * column_inside.sum())
     to_right = int(column_inside[side : side + compute.width - 1].sum())
     to_left = int(column_inside[: compute.width - 1].sum())
     leftward = rows[1::2].sum() if snake else 0

@@ -20,6 +20,7 @@ from arch.events import UNCOUNTED, Event
 from arch.isa import Compute, Engine, Instruction, mode_of
 from arch.phases import Phase, scheduled
 from arch.program import Program
+from arch.traversal import line_accesses
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Work:
     `cycles` as in the compiler's report: rows sum to the pass. `counts` by `arch.events.Event`, summed over engines;
     those that depend on values are 0 in closed form. `steps` are array steps by name in `arch.isa.MODES`. `macs` by the
     layer's definition. `zero_products`: products of steps with an operand that is zero; None if unknown.
+    `line_reads`, `line_writes`: accesses of a line buffer, K - 1 words each; by closed form, for they have no counter.
     """
 
     layer: str
@@ -38,6 +40,8 @@ class Work:
     steps: dict[str, int]
     macs: int
     zero_products: int | None = None
+    line_reads: int = 0
+    line_writes: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Workload:
         mean = {engine: np.rint(values / passes).astype(np.int64) for engine, values in counts.items()}
         lengths = {engine: values[:, Event.BUSY].tolist() for engine, values in mean.items()}
         run = scheduled(program, self.entry, lengths)
-        rows = tuple(_measured(phase, mean, zeros) for phase in run.phases)
+        rows = tuple(_measured(phase, mean, zeros, program.chip) for phase in run.phases)
         return replace(self, cycles=run.cycles, estimated=False, rows=rows)
 
     def assuming(self, zero_share: float) -> Workload:
@@ -103,10 +107,10 @@ def _closed(phase: Phase, chip: Chip) -> Work:
         found = counted(item, chip)
         events.update(found)
         steps[_mode(item)] += found[Event.STEPS]
-    return _work(phase, tuple(events[event] for event in Event), steps)
+    return _work(phase, tuple(events[event] for event in Event), steps, chip)
 
 
-def _measured(phase: Phase, counts: Mapping[Engine, np.ndarray], zeros: bool) -> Work:
+def _measured(phase: Phase, counts: Mapping[Engine, np.ndarray], zeros: bool, chip: Chip) -> Work:
     """The phase with its counts; without `zeros`, products with a zero operand were not counted."""
     taken = [counts[engine][index] for engine, index in phase.places]
     steps: Counter[str] = Counter()
@@ -115,12 +119,23 @@ def _measured(phase: Phase, counts: Mapping[Engine, np.ndarray], zeros: bool) ->
     total = np.sum(taken, axis=0)
     if not zeros:
         total[Event.ZERO_PRODUCTS] = 0
-    work = _work(phase, tuple(total.tolist()), steps)
+    work = _work(phase, tuple(total.tolist()), steps, chip)
     return replace(work, zero_products=int(total[Event.ZERO_PRODUCTS]) if zeros else None)
 
 
-def _work(phase: Phase, counts: tuple[int, ...], steps: Counter[str]) -> Work:
-    return Work(phase.layer, phase.phase, phase.cycles, counts, dict(+steps), phase.macs)
+def _work(phase: Phase, counts: tuple[int, ...], steps: Counter[str], chip: Chip) -> Work:
+    lines = [line_accesses(item, chip) for item in phase.instructions if isinstance(item, Compute)]
+    reads, writes = (sum(counted) for counted in zip((0, 0), *lines, strict=True))
+    return Work(
+        phase.layer,
+        phase.phase,
+        phase.cycles,
+        counts,
+        dict(+steps),
+        phase.macs,
+        line_reads=reads,
+        line_writes=writes,
+    )
 
 
 def _mode(item: Instruction) -> str:

@@ -30,9 +30,10 @@ def runs(extent: int, count: int, kernel: int, stride: int, pad: int) -> list[Ru
     return found
 
 
-def parts(operation: Operation, source: tuple[int, ...], target: tuple[int, ...]) -> list[tuple[Tile, int]]:
-    """Rectangles of the output whose windows have the same number of taps in the map, and that number, in order."""
-    sides = zip(source[1:], target[1:], operation.kernel, operation.stride, operation.pads, strict=True)
+def parts(operation: Operation, target: tuple[int, ...]) -> list[tuple[Tile, int]]:
+    """Rectangles of a pooling's output, of shape `target`, whose windows have the same number of taps in the map, and
+    that number, in order."""
+    sides = zip(operation.extents, target[1:], operation.kernel, operation.stride, operation.pads, strict=True)
     down, across = (runs(*side) for side in sides)
     return [
         (Tile(a.first, b.first, a.stop - a.first, b.stop - b.first), a.inside * b.inside)
@@ -40,9 +41,9 @@ def parts(operation: Operation, source: tuple[int, ...], target: tuple[int, ...]
     ]
 
 
-def spread(operation: Operation, source: tuple[int, ...], target: tuple[int, ...], factors: np.ndarray) -> np.ndarray:
+def spread(operation: Operation, target: tuple[int, ...], factors: np.ndarray) -> np.ndarray:
     """The factor of each output position, float64[height, width], from those of the parts."""
     result = np.zeros(target[1:])
-    for (tile, _), factor in zip(parts(operation, source, target), factors, strict=True):
+    for (tile, _), factor in zip(parts(operation, target), factors, strict=True):
         result[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width] = factor
     return result

@@ -1,30 +1,33 @@
-"""Batch normalisation by running statistics: a scaling and shift of each channel, or part of the weights before it."""
+"""Batch normalisation: by running statistics a scaling and shift of each channel, or part of the weights before it; by
+those of a micro-batch a Normalise, and a depthwise convolution by its weight and bias."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from compiler.graph import Operation, Operator, Role
+from compiler.graph import Operation, Operator, Role, Statistics, Tensor
 from compiler.lowering_values import Lowering
 from compiler.nodes import BatchNormalizationAttributes, NetworkError, Node
 
 FOLDED = "folded"
 FROZEN = "frozen"
+BATCH = "batch"
 
 
 def batch_normalization(lowering: Lowering, node: Node, mode: str) -> None:
-    """Fold a batch normalisation into the weights before it, or make it a Combine.
+    """Fold a batch normalisation into the weights before it, make it a Combine, or normalise by a micro-batch.
 
     `mode` is "folded" (if before it comes a convolution or dense layer that nothing else reads), "frozen" or "batch".
-    Raises `NetworkError` on the last, and on a flattened map, whose elements share no channel.
+    Raises `NetworkError` on a flattened map, whose elements share no channel, and on "batch" without training.
     """
-    if mode not in (FOLDED, FROZEN):
-        raise NetworkError(
-            f"{node.name}: statistics of a batch are not computed on the chip; compile with batch_norm {FROZEN} "
-            f"(running statistics) or {FOLDED} (into the weights)"
-        )
+    assert isinstance(node.attributes, BatchNormalizationAttributes)
     source = lowering.natural(node, node.inputs[0])
     scale, shift = affine(lowering, node)
+    if mode == BATCH and node.attributes.statistics:
+        _by_batch(lowering, node, source, node.attributes)
+        return
     before = lowering.absorbable(node, source.name)
     if mode == FOLDED and before and _has_weights(lowering, before):
         _fold(lowering, before, scale, shift)
@@ -35,6 +38,36 @@ def batch_normalization(lowering: Lowering, node: Node, mode: str) -> None:
     lowering.emit(node, operation, source.shape)
     if lowering.train:
         lowering.graph.notes.append(f"{node.name}: its statistics, weight and bias are constants")
+
+
+def _by_batch(lowering: Lowering, node: Node, source: Tensor, attributes: BatchNormalizationAttributes) -> None:
+    if not lowering.train:
+        raise NetworkError(
+            f"{node.name}: statistics of a batch are of training; for inference compile with batch_norm {FROZEN} "
+            f"(running statistics) or {FOLDED} (into the weights)"
+        )
+    graph, names = lowering.graph, node.parameters
+    roles = {"running_mean": Role.STATE, "running_var": Role.STATE, "bias": Role.BIAS}
+    mean, variance, bias = (graph.add_row(names[key], lowering.parameters[names[key]], roles[key]) for key in roles)
+    weight = lowering.parameters[names["weight"]]
+    graph.add_row(names["weight"], weight.reshape(-1, 1, 1, 1), Role.WEIGHT)
+    graph.given[names["weight"]] = weight.shape
+    statistics = Statistics(mean, variance, attributes.epsilon, attributes.momentum)
+    normal = Operation(
+        Operator.NORMALISE, node.name, "forward", (source.name,), f"{node.name}.normal", statistics=statistics
+    )
+    lowering.append(normal, source.shape)
+    scaled = replace(
+        normal,
+        operator=Operator.CONV,
+        inputs=(normal.output,),
+        output=node.name,
+        weight=names["weight"],
+        bias=bias,
+        groups=len(weight),
+        statistics=None,
+    )
+    lowering.emit(node, scaled, source.shape)
 
 
 def affine(lowering: Lowering, node: Node) -> tuple[np.ndarray, np.ndarray]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from arch.image import real_numbers
-from compiler.float_twin import FloatTwin, one_thread
-from compiler.graph import Graph, Role
+from compiler.float_twin import FloatTwin, in_steps, one_thread
+from compiler.graph import Graph, Role, sample_name
 from compiler.nodes import INPUT, LABEL, NetworkError
 
 LEAST = 2.0**-20
@@ -39,10 +39,12 @@ def observe(graph: Graph, calibration: Calibration) -> dict[str, float]:
     Raises `NetworkError` on samples or labels that do not fit the graph, and on values that overflow float64.
     """
     largest = dict.fromkeys(graph.tensors, LEAST)
-    for values in runs(graph, calibration):
+    for values in runs(FloatTwin(graph), calibration):
         for name, value in values.items():
             largest[name] = max(largest[name], float(np.abs(value).max()))
-    return largest
+    for copy, first in graph.copies.items():
+        largest[first] = max(largest[first], largest[copy])
+    return largest | {copy: largest[first] for copy, first in graph.copies.items()}
 
 
 def saturation(graph: Graph, calibration: Calibration, limits: dict[str, float]) -> dict[str, float]:
@@ -51,7 +53,7 @@ def saturation(graph: Graph, calibration: Calibration, limits: dict[str, float])
     `limits` are magnitudes, for the tensors of interest; it raises what `observe` does.
     """
     beyond, seen = dict.fromkeys(limits, 0), dict.fromkeys(limits, 0)
-    for values in runs(graph, calibration):
+    for values in runs(FloatTwin(graph), calibration):
         for name in limits.keys() & values.keys():
             beyond[name] += int(np.count_nonzero(np.abs(values[name]) > limits[name]))
             seen[name] += values[name].size
@@ -68,7 +70,7 @@ def valid_labels(labels: np.ndarray, count: int, classes: int) -> bool:
 def _labels(graph: Graph, calibration: Calibration, count: int) -> np.ndarray:
     """Labels or targets, one a sample."""
     labels = np.asarray(calibration.labels)
-    label = graph.tensors[LABEL]
+    label = graph.tensors[LABEL if LABEL in graph.tensors else sample_name(LABEL, 0)]
     if label.role == Role.TARGET:
         targets = real_numbers(labels, "calibration targets")
         size = int(np.prod(label.shape))
@@ -83,19 +85,22 @@ def _labels(graph: Graph, calibration: Calibration, count: int) -> np.ndarray:
     return labels
 
 
-def runs(graph: Graph, calibration: Calibration) -> Iterator[dict[str, np.ndarray]]:
-    """All rows before the first step; then after each step the tensors it made, and in training the rows."""
+def runs(twin: FloatTwin, calibration: Calibration) -> Iterator[dict[str, np.ndarray]]:
+    """All rows before the first step; then after each step the tensors it made, and in training the rows.
+
+    Samples that fill no step are left out, but there is one at least.
+    """
+    graph = twin.graph
     samples = real_numbers(calibration.samples, "calibration samples")
     shape = graph.given_shape(INPUT)
     if samples.ndim < 1 or len(samples) == 0 or samples.shape[1:] != shape:
         raise NetworkError(f"input: calibration samples must have shape [n, {list(shape)}], not {list(samples.shape)}")
     trains = graph.optimiser is not None
     labels = _labels(graph, calibration, len(samples)) if trains else samples
-    twin = FloatTwin(graph)
     yield twin.rows
+    order = np.arange(max(calibration.steps, graph.samples)) % len(samples)
     with one_thread():
-        for step in range(max(calibration.steps, 1)):
-            index = step % len(samples)
+        for index in in_steps(order, graph.samples) if trains else order:
             if trains:
                 twin.step(samples[index], labels[index])
                 yield {**twin.tensors, **twin.rows}

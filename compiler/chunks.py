@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from arch.layout import Store
 from compiler.graph import Operator
+from compiler.maps import MATRICES, long_map
 from compiler.memory import Memory, Unfit, buffer_name, least
 from compiler.needs import outer_groups
 from compiler.plan import Run
 from compiler.rows import overwritten
 from compiler.views import RowView
+from compiler.walks import LONGEST_ROW
 from compiler.working_sets import Places, WorkingSet, counted
 
 _COUNTS = (8, 12, 16, 32, 64, 128, 256, 512, 1024)
@@ -85,30 +87,38 @@ def cut_weight(work: WorkingSet, memory: Memory) -> str:
 
 
 def cuts(work: WorkingSet, name: str) -> Iterator[list[Chunk]]:
-    """Ways to cut a weight, larger chunks first."""
+    """Ways to cut a weight, larger chunks first; one of which all is needed at once is not cut."""
     operation, tensors = work.operation, work.tensors
     groups, layout = outer_groups(operation, tensors.kernels), tensors.kernels.layout(name)
-    for count in _COUNTS:
-        size = -(-groups // count)
-        starts = range(0, groups, size)
-        yield [Chunk(g, min(size, groups - g), layout.start(g), layout.start(min(g + size, groups))) for g in starts]
-        if size == 1:
-            break
-    if operation.operator == Operator.GEMM and tensors.layouts[operation.inputs[0]].is_line:
+    if groups < layout.outer:
+        yield [Chunk(0, layout.outer, 0, layout.count)]
+    else:
         for count in _COUNTS:
-            yield [piece for group in range(groups) for piece in _pieces(work, name, group, count)]
+            size = -(-groups // count)
+            starts = range(0, groups, size)
+            yield [Chunk(g, min(size, groups - g), layout.start(g), layout.start(g + size)) for g in starts]
+            if size == 1:
+                break
+    if operation.operator in MATRICES and tensors.layouts[long_map(operation)].is_line:
+        for count in _COUNTS:
+            yield _pieces(work, name, count)
 
 
-def _pieces(work: WorkingSet, name: str, group: int, count: int) -> Iterator[Chunk]:
-    """A part of a matrix product, cut into blocks of T input words: every block has a row for each output."""
+def _pieces(work: WorkingSet, name: str, count: int) -> list[Chunk]:
+    """Parts of a matrix product, cut into blocks of T words of the long map: every block has a row for each output.
+
+    An input gradient's sums over all outputs are made for some blocks after the other, as many as have accumulators.
+    """
     layout, chip = work.tensors.kernels.layout(name), work.tensors.kernels.chip
-    start, stop = layout.start(group), layout.start(group + 1)
-    outputs = min(layout.shape[0] - group * chip.multipliers, chip.multipliers)
-    blocks = (stop - start) // outputs
-    size = -(-blocks // count)
-    for first in range(0, blocks, size):
-        last = min(first + size, blocks)
-        yield Chunk(group, 1, start + first * outputs, start + last * outputs, (first, last))
+    sums = work.operation.operator == Operator.GEMM_INPUT_GRADIENT and layout.outer > 1
+    outputs = [min(layout.shape[0] - group * chip.multipliers, chip.multipliers) for group in range(layout.outer)]
+    blocks = layout.start(1) // outputs[0]
+    size = min(-(-blocks // count), LONGEST_ROW // chip.taps, chip.accumulator_banks if sums else blocks)
+    parts = [(first, min(first + size, blocks)) for first in range(0, blocks, size)]
+    groups = range(layout.outer)
+    order = [(g, part) for part in parts for g in groups] if sums else [(g, part) for g in groups for part in parts]
+    starts = [layout.start(g) for g in groups]
+    return [Chunk(g, 1, starts[g] + a * outputs[g], starts[g] + b * outputs[g], (a, b)) for g, (a, b) in order]
 
 
 def move_chunk(memory: Memory, name: str, chunk: Chunk, base: int, outward: bool) -> None:

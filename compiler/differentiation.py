@@ -66,6 +66,13 @@ def differentiate(graph: Graph, optimiser: Optimiser, trainable: Collection[str]
     )
     backward = _Backward(training, optimiser, chosen)
     backward.run()
+    normals = [operation for operation in backward.forward if operation.operator == Operator.NORMALISE]
+    if normals and optimiser.micro_batch == 1:
+        raise NetworkError(
+            f"{normals[0].layer}: statistics of a batch need a micro_batch of at least 2, not 1; choose one, or "
+            "batch_norm frozen"
+        )
+    training.samples = optimiser.micro_batch if normals else 1
     training.entries |= training_entries(training, optimiser, backward.forward + backward.operations)
     return training
 
@@ -220,6 +227,22 @@ class _Backward:
         if forward.inputs[0] in self.needed:
             self.emit_into(forward.inputs[0], operation, [self.graph.values[forward.factors[0]]])
 
+    def average_pool(self, forward: Operation, gradient: str) -> None:
+        """The gradient times each window's share, then given to all that the window has in the map."""
+        (source,) = forward.inputs
+        if source not in self.needed:
+            return
+        channels, *extents = self.graph.tensors[forward.output].shape
+        shares = self.graph.add(f"{gradient_of(forward.output)}.shares", (channels, *extents), Role.GRADIENT)
+        factors = self.constants(shares, [self.graph.values[forward.factors[0]]])
+        back = replace(forward, phase="input_gradient", relu=False, factors=())
+        shared = replace(back, operator=Operator.AVERAGE_SHARES, inputs=(gradient,), output=shares, factors=factors)
+        self.operations.append(shared)
+        ones = np.broadcast_to(1.0, (channels, 1, *forward.kernel))
+        weight = self.graph.add_row(f"{shares}.ones", ones, Role.CONSTANT)
+        given = replace(back, operator=Operator.CONV_INPUT_GRADIENT, inputs=(shares,), weight=weight)
+        self.emit_into(source, given)
+
     def max_pool(self, forward: Operation, gradient: str) -> None:
         """The gradient goes where the maximum was, which the forward pass then notes."""
         (source,) = forward.inputs
@@ -236,6 +259,18 @@ class _Backward:
             relu=False,
         )
         self.emit_into(source, operation, maskable=False)
+
+    def normalise(self, forward: Operation, gradient: str) -> None:
+        """Through mean and variance too, of which the result says enough."""
+        (source,) = forward.inputs
+        if source in self.needed:
+            operation = replace(
+                forward,
+                operator=Operator.NORMALISE_GRADIENT,
+                phase="input_gradient",
+                inputs=(gradient, forward.output),
+            )
+            self.emit_into(source, operation)
 
     def refuse(self, forward: Operation, _: str) -> None:
         """No gradient."""
@@ -258,6 +293,7 @@ _RULES = {
     Operator.CHANNEL_MAP: _Backward.channel_map,
     Operator.GLOBAL_AVERAGE_POOL: _Backward.global_average_pool,
     Operator.MAX_POOL: _Backward.max_pool,
-    Operator.AVERAGE_POOL: _Backward.refuse,
+    Operator.AVERAGE_POOL: _Backward.average_pool,
+    Operator.NORMALISE: _Backward.normalise,
     **dict.fromkeys((Operator.LRN, Operator.NEIGHBOUR_SUM, Operator.PRODUCT), _Backward.refuse),
 }

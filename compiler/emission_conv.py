@@ -15,6 +15,7 @@ from compiler.emitter import WALKS, Emitter
 from compiler.graph import Operation, Operator
 from compiler.kernels import Rows
 from compiler.nodes import NetworkError
+from compiler.strides import alike_rows, distance, even_ways, shortest, step_of
 from compiler.views import MapView
 from compiler.walks import Tile
 
@@ -34,30 +35,14 @@ def conv(operation: Operation, on: Emitter) -> Iterator[Instruction]:
             yield from _Forward(operation, on, layout, part).run(group, count)
 
 
-def square(name: str, pair: tuple[int, int], operation: Operation) -> int:
-    """The one number of a stride or dilation. Raises `NetworkError` if its sides differ."""
-    if pair[0] != pair[1]:
-        training = "training needs " if "gradient" in operation.phase else ""
-        raise NetworkError(f"{operation.layer}: {training}equal {name} along height and width, not {pair}")
-    return pair[0]
-
-
-def rows_alone(operation: Operation, tile: Tile) -> Iterator[Tile]:
-    """The tile, or its rows one by one if strides differ: a walk knows one, and a row needs only that along it."""
-    if operation.stride[0] == operation.stride[1]:
-        yield tile
-        return
-    for row in range(tile.height):
-        yield Tile(tile.top + row, tile.left, 1, tile.width)
-
-
 def windows_fit(operation: Operation, on: Emitter, view: MapView, pads: tuple[int, int]) -> bool:
-    """Whether the chip's windows serve a convolution of these pads over a view."""
+    """Whether the chip's windows, and its line buffer, serve a convolution of these pads over a view."""
     side = on.chip.kernel
     if on.mapping.of(operation.layer).walk == "pixels":
         return False
     plain = operation.kernel == (side, side) and operation.stride == (1, 1) and operation.dilation == (1, 1)
-    return plain and max(pads) < side and min(pads) >= 0 and (view.height == 1 or view.pitch % side == 1)
+    across = not on.chip.line_words or view.width <= on.chip.line_words
+    return plain and across and max(pads) < side and min(pads) >= 0 and (view.height == 1 or view.pitch % side == 1)
 
 
 def on_scatter(operation: Operation, on: Emitter) -> bool:
@@ -104,7 +89,11 @@ class _Forward:
             return
         if self.window and self.choice.walk is None:
             self.window = self._windows_are_shorter(group, count)
-        for tile in self._tiles():
+        ways = even_ways(walks.whole(self.y), self.operation.stride)
+        yield from shortest((self._walks(way, group, count) for way in ways), self.on.chip)
+
+    def _walks(self, way: list[Tile], group: int, count: int) -> Iterator[Compute]:
+        for tile in self._tiles(way):
             if len(self.pieces) == 1:
                 yield self._compute(tile, group, count, self.pieces[0])
                 continue
@@ -124,7 +113,7 @@ class _Forward:
     def _cycles(self, window: bool, group: int, count: int) -> int:
         """What a walk of the map takes, windows or pixels."""
         self.window = window
-        cut = list(self._tiles())
+        cut = list(self._tiles([walks.whole(self.y)]))
         tiles = Counter((tile.height, tile.width) for tile in cut)
         firsts = {(tile.height, tile.width): tile for tile in reversed(cut)}
         return sum(
@@ -164,10 +153,10 @@ class _Forward:
                 **fields,
             )
 
-    def _tiles(self) -> Iterator[Tile]:
+    def _tiles(self, way: list[Tile]) -> Iterator[Tile]:
         partial = self.inner * len(self.pieces) > 1
         steps = self.inner * self.iterations * self.layout.cut.depth * self.columns * self.chunk
-        for tile in rows_alone(self.operation, walks.whole(self.y)):
+        for tile in way:
             if self.choice.tile:
                 yield from walks.given_tiles(
                     tile, self.choice.tile, partial, self.window, self.operation.layer, self.on.chip
@@ -218,13 +207,13 @@ class _Forward:
         return {
             **mode_fields(_PIXELS[self.layout.kind]),
             "traversal": Traversal.PIXELS,
-            "step": operation.stride[1],
-            "dilation": operation.dilation[1 if len(piece.rows) == 1 else 0],
+            "step": step_of(tile, operation.stride),
+            "dilation": distance(operation, piece.rows),
             "kernel_height": len(piece.rows),
             "kernel_width": depth if depth > 1 else len(piece.columns),
             "planes": int(depth > 1),
             "tap": piece.rows.start % self.chunk * self.columns,
-            "tap_row": self.columns,
+            "tap_row": piece.rows.step * self.columns,
             "tap_column": 1,
             "source_plane": self.x.plane if depth > 1 else 0,
             "source_group": self.x.plane * depth,
@@ -233,10 +222,9 @@ class _Forward:
 
 
 def _pieces(operation: Operation, chunk: int, columns: int) -> Iterator[Piece]:
-    """What lies in a row, kernel rows one by one if dilations differ."""
+    """What lies in a row, kernel rows apart if dilations differ."""
     height, width = operation.kernel
-    alike = operation.dilation[0] == operation.dilation[1] or width == 1
-    step = chunk if alike else 1
-    for top in range(0, height, step):
-        for left in range(0, width, columns):
-            yield Piece(range(top, min(top + step, height)), range(left, min(left + columns, width)))
+    for top in range(0, height, chunk):
+        for rows in alike_rows(operation, range(top, min(top + chunk, height))):
+            for left in range(0, width, columns):
+                yield Piece(rows, range(left, min(left + columns, width)))

@@ -16,9 +16,6 @@ from compiler.nodes import NetworkError
 from compiler.views import MapView
 from compiler.walks import Tile
 
-_LONGEST_ROW = 1023
-"""What field `width` can say."""
-
 
 def _extents(view: MapView, on: Emitter) -> tuple[int, int]:
     """Rows and columns of a map's words, all planes after one another; one row if there are no gaps."""
@@ -27,7 +24,7 @@ def _extents(view: MapView, on: Emitter) -> tuple[int, int]:
         return 1, planes
     if planes > 1 and view.plane != view.height * view.pitch:
         raise NetworkError("a matrix takes a map whose planes lie one after the other")
-    if view.pitch == view.width and planes * view.height * view.width <= _LONGEST_ROW:
+    if view.pitch == view.width and planes * view.height * view.width <= walks.LONGEST_ROW:
         return 1, planes * view.height * view.width
     return planes * view.height, view.width
 
@@ -59,6 +56,7 @@ def _source(view: MapView) -> dict[str, Any]:
 def gemm(operation: Operation, on: Emitter) -> Iterator[Instruction]:
     """y = W x, T x L outputs at a time."""
     x, y = on.map(operation.inputs[0]), on.map(operation.output)
+    blocks = on.part or (0, _blocks(x, on))
     numbers = on.map_numbers(operation, on.fractions[operation.inputs[0]] + on.fractions[operation.weight])
     for part, first, count in _pieces(operation, on):
         if operation.bias:
@@ -68,6 +66,8 @@ def gemm(operation: Operation, on: Emitter) -> Iterator[Instruction]:
             **_part(on, _walk(x, on), _source(x)),
             iterations=count,
             row=on.start(operation.weight, part),
+            keep=int(blocks[0] > 0),
+            hold=int(blocks[1] < _blocks(x, on)),
             target_space=y.space,
             target=y.base + first // on.chip.lanes,
             **numbers,
@@ -82,10 +82,9 @@ def _part(on: Emitter, walk: dict[str, Any], source: dict[str, Any]) -> dict[str
     words = walk["height"] * walk["width"]
     if walk["height"] != 1 and source["source_pitch"] != walk["width"]:
         raise NetworkError("a matrix product in pieces takes words that lie in one line")
-    last = -(-words // on.chip.taps) == stop
     width = min(words, stop * on.chip.taps) - first * on.chip.taps
     source = source | {"source": source["source"] + first * on.chip.taps}
-    return {**walk, **source, "height": 1, "width": width, "keep": int(first > 0), "hold": int(not last)}
+    return {**walk, **source, "height": 1, "width": width}
 
 
 def gemm_input_gradient(operation: Operation, on: Emitter) -> Iterator[Instruction]:
@@ -93,19 +92,20 @@ def gemm_input_gradient(operation: Operation, on: Emitter) -> Iterator[Instructi
     dy, dx = on.map(operation.inputs[0]), on.map(operation.output)
     mask = on.map(operation.mask) if operation.mask else None
     numbers = on.map_numbers(operation, on.fractions[operation.inputs[0]] + on.fractions[operation.weight])
-    parts = list(_pieces(operation, on))
-    taps, blocks = on.chip.taps, _blocks(dx, on)
+    taps, blocks, groups = on.chip.taps, _blocks(dx, on), on.layout(operation.weight).outer
     height, width = _extents(dx, on)
-    banks = blocks if len(parts) == 1 else on.chip.accumulator_banks
-    if len(parts) > 1 and height > 1:
+    cut = groups > 1 or on.part is not None
+    if cut and height > 1 and dx.pitch != width:
         raise NetworkError(
             f"{operation.layer}: training takes at most {on.chip.multipliers} outputs after a map, not "
             f"{dy.channels}, on chip {on.chip.name}"
         )
-    for first in range(0, blocks, banks):
-        words = min(banks * taps, height * width - first * taps)
-        tile = Tile(0, first * taps, 1, words) if len(parts) > 1 else Tile(0, 0, height, width)
-        for k, (part, output, count) in enumerate(parts):
+    size = on.chip.accumulator_banks if groups > 1 else blocks
+    parts = [on.part] if on.part else [(first, min(first + size, blocks)) for first in range(0, blocks, size)]
+    for first, stop in parts:
+        words = min(stop * taps, height * width) - first * taps
+        tile = Tile(0, first * taps, 1, words) if cut else Tile(0, 0, height, width)
+        for part, output, count in _pieces(operation, on):
             yield Load(
                 destination=Destination.VECTOR,
                 count=on.chip.words(count),
@@ -116,9 +116,9 @@ def gemm_input_gradient(operation: Operation, on: Emitter) -> Iterator[Instructi
                 **mode_fields("dense_input"),
                 traversal=Traversal.BLOCK,
                 iterations=count,
-                row=on.start(operation.weight, part) + first * count,
-                keep=int(k > 0),
-                hold=int(k < len(parts) - 1),
+                row=on.start(operation.weight, part) + (0 if on.part else first * count),
+                keep=int(part > 0),
+                hold=int(part < groups - 1),
                 skip=int(on.kernels.skips(operation.layer)),
                 **walks.target(dx, tile),
                 **walks.mask(mask, tile),
@@ -132,10 +132,11 @@ def gemm_weight_gradient(operation: Operation, on: Emitter) -> Iterator[Instruct
     overwrites = not (operation.update or operation.accumulate)
     numbers = on.row_numbers(operation)
     numbers |= {"base": Base.ROW, "base_shift": numbers["shift"]}
+    blocks = on.part or (0, _blocks(x, on))
     for part, first, count in _pieces(operation, on):
         row = on.start(operation.output, part)
         if overwrites:
-            yield from _cleared(row, on.start(operation.output, part + 1) - row, on)
+            yield from _cleared(row, (blocks[1] - blocks[0]) * count, on)
         yield Load(
             destination=Destination.VECTOR,
             count=on.chip.words(count),
@@ -144,8 +145,7 @@ def gemm_weight_gradient(operation: Operation, on: Emitter) -> Iterator[Instruct
         )
         yield Compute(
             **mode_fields("dense_weights"),
-            **_walk(x, on),
-            **_source(x),
+            **_part(on, _walk(x, on), _source(x)),
             iterations=count,
             row=row,
             skip=int(on.kernels.skips(operation.layer)),
@@ -174,16 +174,17 @@ def gemm_bias_gradient(operation: Operation, on: Emitter) -> Iterator[Instructio
 
 def _cleared(row: int, count: int, on: Emitter) -> Iterator[Instruction]:
     """Rows set to zero: whatever the vector's first element times a row is, it rounds to 0 after this shift."""
-    yield Compute(
-        **mode_fields("rows"),
-        traversal=Traversal.BLOCK,
-        height=count,
-        width=on.chip.taps,
-        row=row,
-        target_row=row,
-        shift=2 * on.chip.word_bits,
-        rounding=Rounding.RND,
-    )
+    for first in range(row, row + count, walks.LONGEST_ROW):
+        yield Compute(
+            **mode_fields("rows"),
+            traversal=Traversal.BLOCK,
+            height=min(row + count - first, walks.LONGEST_ROW),
+            width=on.chip.taps,
+            row=first,
+            target_row=first,
+            shift=2 * on.chip.word_bits,
+            rounding=Rounding.RND,
+        )
 
 
 def loss_gradient(operation: Operation, on: Emitter) -> Iterator[Instruction]:
@@ -224,7 +225,7 @@ def update(operation: Operation, on: Emitter) -> Iterator[Instruction]:
         row=rows[0],
         row_inner=next(iter(distances), 0),
         target_row=on.rows(operation.output).row,
-        rounding=on.numbers.update_rounding,
+        rounding=on.row_rounding(operation),
         overflow=Overflow.SAT,
         **numbers,
     )

@@ -1,4 +1,4 @@
-"""Sums of maps, channel routes, poolings and broadcasts: pixels lane by lane, with constants from their own rows."""
+"""Sums of maps, channel routes and broadcasts: pixels lane by lane, with constants from their own rows."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ from typing import Any, NamedTuple
 
 from arch.isa import Compute, Instruction, Traversal, mode_fields
 from compiler import walks
-from compiler.averages import parts
-from compiler.emission_backward import phase_tiles, taps_of, zeros
-from compiler.emission_conv import rows_alone, square
+from compiler.emission_backward import zeros
 from compiler.emitter import MOST_OUTER, Emitter
-from compiler.graph import Operation, Operator
+from compiler.graph import Operation
 from compiler.kernels import RoutedBlock, rows_name
-from compiler.nodes import NetworkError
 from compiler.views import MapView
-from compiler.walks import Tile
 
 
-def _by_lane(mode: str = "pixelwise_by_lane") -> dict[str, Any]:
+def by_lane(mode: str = "pixelwise_by_lane") -> dict[str, Any]:
+    """Fields of a walk of pixels with kernels from rows."""
     return {**mode_fields(mode), "traversal": Traversal.PIXELS, "reload": 1}
 
 
@@ -28,7 +25,7 @@ def combine(operation: Operation, on: Emitter) -> Iterator[Instruction]:
     y = on.map(operation.output)
     views = [on.map(name) for name in operation.inputs]
     mask = on.map(operation.mask) if operation.mask else None
-    numbers = on.map_numbers(operation, _sum_fraction(operation, on))
+    numbers = on.map_numbers(operation, sum_fraction(operation, on))
     layout, row = on.layout(rows_name(operation)), on.rows(rows_name(operation)).row
     per_plane = int(layout.count > 1)
     planes = on.chip.words(y.channels)
@@ -41,7 +38,7 @@ def combine(operation: Operation, on: Emitter) -> Iterator[Instruction]:
     for plane, count in on.chunks(operation, 0, planes):
         yield from on.load_bias(operation, plane)
         shared = {
-            **_by_lane(),
+            **by_lane(),
             "row_outer": per_plane,
             "bias_word": plane % on.chip.taps if operation.bias else 0,
             **numbers,
@@ -81,7 +78,8 @@ def combine(operation: Operation, on: Emitter) -> Iterator[Instruction]:
                     )
 
 
-def _sum_fraction(operation: Operation, on: Emitter) -> int:
+def sum_fraction(operation: Operation, on: Emitter) -> int:
+    """Fraction bits of a scaled sum."""
     return on.fractions[operation.inputs[0]] + on.fractions[operation.factors[0]]
 
 
@@ -115,7 +113,7 @@ def channel_map(operation: Operation, on: Emitter) -> Iterator[Instruction]:
         if terms[plane]:
             yield from _routed(operation, on, plane, count, terms[plane])
         else:
-            yield from zeros(y, walks.whole(y), 1, range(plane, plane + count), on)
+            yield from zeros(y, walks.whole(y), range(plane, plane + count), on)
         plane += count
 
 
@@ -139,9 +137,9 @@ def _routed(operation: Operation, on: Emitter, plane: int, count: int, routes: l
     """Planes `plane` ... of the output, each the sum of its routes."""
     y, chip = on.map(operation.output), on.chip
     mask = on.map(operation.mask) if operation.mask else None
-    numbers = on.map_numbers(operation, _sum_fraction(operation, on))
+    numbers = on.map_numbers(operation, sum_fraction(operation, on))
     straight = routes[0].block.straight
-    mode = _by_lane() if straight else {**_by_lane("pixelwise"), "iterations": chip.lanes}
+    mode = by_lane() if straight else {**by_lane("pixelwise"), "iterations": chip.lanes}
     whole = walks.whole(y)
     steps = 1 if straight else chip.lanes
     for tile in [whole] if len(routes) == 1 else walks.block_tiles(whole, chip, steps):
@@ -161,65 +159,13 @@ def _routed(operation: Operation, on: Emitter, plane: int, count: int, routes: l
             )
 
 
-def global_average_pool(operation: Operation, on: Emitter) -> Iterator[Instruction]:
-    """The sum of every plane's pixels times a constant."""
-    x, y = on.map(operation.inputs[0]), on.map(operation.output)
-    whole = walks.whole(x)
-    yield Compute(
-        **_by_lane("pixelwise_sum"),
-        outer=on.chip.words(x.channels),
-        row=on.rows(rows_name(operation)).row,
-        source_group=x.plane,
-        **walks.source(x, 0, 0),
-        **walks.target(y, Tile(0, 0, 1, 1)) | {"height": whole.height, "width": whole.width},
-        **on.map_numbers(operation, _sum_fraction(operation, on)),
-    )
-
-
-def average_pool(operation: Operation, on: Emitter) -> Iterator[Instruction]:
-    """Sums of windows times a constant, for each part of the map that has its own."""
-    x, y = on.map(operation.inputs[0]), on.map(operation.output)
-    dilation = square("dilation", operation.dilation, operation)
-    shapes = (on.graph.tensors[name].shape for name in (operation.inputs[0], operation.output))
-    for number, (part, _) in enumerate(parts(operation, *shapes)):
-        common = _common(part, walks.whole(y))
-        for tile in rows_alone(operation, common) if min(common.height, common.width) > 0 else ():
-            yield Compute(
-                **_by_lane(),
-                outer=on.chip.words(y.channels),
-                row=on.rows(rows_name(operation)).row + number,
-                step=operation.stride[1],
-                dilation=dilation,
-                kernel_height=operation.kernel[0],
-                kernel_width=operation.kernel[1],
-                source_group=x.plane,
-                **walks.source(x, *_first(operation, tile)),
-                **walks.target(y, tile),
-                **on.map_numbers(operation, _sum_fraction(operation, on)),
-            )
-
-
-def _first(operation: Operation, tile: Tile) -> tuple[int, int]:
-    """The source coordinate that the first tap of a tile's first window reads."""
-    (top, left), (down, across) = operation.pads, operation.stride
-    return tile.top * down - top, tile.left * across - left
-
-
-def _common(one: Tile, other: Tile) -> Tile:
-    """What two tiles share; if they share nothing, a tile without positions."""
-    top, left = max(one.top, other.top), max(one.left, other.left)
-    bottom = min(one.top + one.height, other.top + other.height)
-    right = min(one.left + one.width, other.left + other.width)
-    return Tile(top, left, bottom - top, right - left)
-
-
 def broadcast(operation: Operation, on: Emitter) -> Iterator[Instruction]:
     """One word to every position of a plane."""
     x, y = on.map(operation.inputs[0]), on.map(operation.output)
     mask = on.map(operation.mask) if operation.mask else None
     whole = walks.whole(y)
     yield Compute(
-        **_by_lane(),
+        **by_lane(),
         outer=on.chip.words(y.channels),
         row=on.rows(rows_name(operation)).row,
         step=0,
@@ -227,77 +173,5 @@ def broadcast(operation: Operation, on: Emitter) -> Iterator[Instruction]:
         **walks.source(x, 0, 0),
         **walks.target(y, whole),
         **walks.mask(mask, whole),
-        **on.map_numbers(operation, _sum_fraction(operation, on)),
+        **on.map_numbers(operation, sum_fraction(operation, on)),
     )
-
-
-def max_pool(operation: Operation, on: Emitter) -> Iterator[Instruction]:
-    """The largest value of each window, or the number of the tap that has it."""
-    x, y = on.map(operation.inputs[0]), on.map(operation.output)
-    indices = operation.operator == Operator.MAX_POOL_INDEX
-    dilation = square("dilation", operation.dilation, operation)
-    numbers = on.map_numbers(operation, on.fractions[operation.inputs[0]])
-    if indices:
-        numbers["shift"] = 0
-    for tile in rows_alone(operation, walks.whole(y)):
-        yield Compute(
-            **_by_lane("maximum_index" if indices else "maximum"),
-            outer=on.chip.words(y.channels),
-            row=on.rows(rows_name(operation)).row,
-            step=operation.stride[1],
-            dilation=dilation,
-            kernel_height=operation.kernel[0],
-            kernel_width=operation.kernel[1],
-            source_group=x.plane,
-            **walks.source(x, *_first(operation, tile)),
-            **walks.target(y, tile),
-            **numbers,
-        )
-
-
-def max_pool_gradient(operation: Operation, on: Emitter) -> Iterator[Instruction]:
-    """For each phase of the stride and each tap that reaches it, gradients whose index is that tap."""
-    dy, index = (on.map(name) for name in operation.inputs)
-    dx, chip = on.map(operation.output), on.chip
-    if operation.mask:
-        raise NetworkError(f"{operation.layer}: a maximum's gradient cannot be masked; mask what it is added to")
-    if operation.kernel[0] * operation.kernel[1] > chip.taps:
-        raise NetworkError(f"{operation.layer}: training needs a window of at most {chip.taps} taps")
-    stride, dilation = square("stride", operation.stride, operation), square("dilation", operation.dilation, operation)
-    numbers = on.map_numbers(operation, on.fractions[operation.inputs[0]])
-    planes = chip.words(dx.channels)
-    for top, left, phase in phase_tiles(dx, stride):
-        down = _single_taps(top, operation.kernel[0], stride, operation.pads[0], dilation)
-        across = _single_taps(left, operation.kernel[1], stride, operation.pads[1], dilation)
-        pairs = [(a, b) for a in down for b in across]
-        if not pairs:
-            yield from zeros(dx, phase, stride, range(planes), on)
-        alone = len(pairs) == 1
-        for plane in range(1 if alone else planes):
-            whole = Tile(0, 0, phase.height, phase.width)
-            for small in [whole] if alone else walks.block_tiles(whole, chip, len(pairs)):
-                tile = Tile(top + small.top * stride, left + small.left * stride, small.height, small.width)
-                for k, ((tap_y, origin_y), (tap_x, origin_x)) in enumerate(pairs):
-                    first = small.top + origin_y, small.left + origin_x, plane
-                    yield Compute(
-                        **mode_fields("match"),
-                        traversal=Traversal.PIXELS,
-                        outer=planes if alone else 1,
-                        tap=tap_y * operation.kernel[1] + tap_x,
-                        keep=int(k > 0),
-                        hold=int(k < len(pairs) - 1),
-                        source_group=dy.plane,
-                        pixel_space=index.space,
-                        pixel=walks.source(index, *first)["source"],
-                        pixel_pitch=index.pitch,
-                        pixel_plane=index.plane,
-                        **walks.source(dy, *first),
-                        **walks.target(dx, tile, plane, stride),
-                        **numbers,
-                    )
-
-
-def _single_taps(phase: int, extent: int, stride: int, pad: int, dilation: int) -> list[tuple[int, int]]:
-    """Taps that reach a phase, and the gradient coordinate at which its position 0 meets each."""
-    taps = (taps_of(phase, (k, k + 1), stride, pad, dilation) for k in range(extent))
-    return [(tap.first, tap.origin) for tap in taps if tap.count]

@@ -7,13 +7,14 @@ from typing import Any
 
 from arch.chip import Chip
 from arch.isa import Base, Destination, Load, Overflow, Rounding, Traversal
-from compiler.graph import Graph, Operation
+from compiler.graph import Graph, Operation, Role
 from compiler.kernels import Kernels, Rows
 from compiler.mapping import FREE, Mapping
 from compiler.views import MapView, RowView
 
 View = MapView | RowView
-WALKS = {"snake": Traversal.SNAKE, "raster": Traversal.RASTER}
+WALKS = {"snake": Traversal.SNAKE, "raster": Traversal.RASTER, "line_buffer": Traversal.RASTER}
+"""How windows walk on a chip of each `traversal`."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,17 @@ class Emitter:
         numbers: dict[str, Any] = {
             "negate": int(operation.update),
             "shift": shift,
-            "rounding": self.numbers.update_rounding,
+            "rounding": self.row_rounding(operation),
             "overflow": Overflow.SAT,
         }
         if operation.update or operation.accumulate:
             numbers |= {"base": Base.ROW, "base_shift": shift}
         return numbers
+
+    def row_rounding(self, operation: Operation) -> Rounding:
+        """How rows are rounded that an operation writes: what is computed anew in each run as maps are."""
+        again = self.graph.tensors[operation.output].role == Role.STATISTIC
+        return self.numbers.rounding if again else self.numbers.update_rounding
 
     def load_bias(self, operation: Operation, plane: int) -> list[Load]:
         """The bias register's load for outer group `plane`, whose word is plane mod T."""

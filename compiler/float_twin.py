@@ -21,6 +21,7 @@ from compiler.graph import (
     Operator,
     Role,
     Tensor,
+    sample_name,
 )
 from compiler.nodes import INPUT, LABEL, NetworkError
 
@@ -30,6 +31,11 @@ _BLAS = ThreadpoolController()
 def one_thread() -> AbstractContextManager:
     """Within it, matrix products of one sample run in one thread: several wait for each other longer than they work."""
     return _BLAS.limit(limits=1)
+
+
+def in_steps(order: np.ndarray, count: int) -> list[np.ndarray] | np.ndarray:
+    """Indices of samples, step by step: one each, or `count` together, but for a rest that fills no step."""
+    return order if count == 1 else list(order[: len(order) // count * count].reshape(-1, count))
 
 
 class FloatTwin:
@@ -68,9 +74,14 @@ class FloatTwin:
     def step(self, sample: np.ndarray, label: int | np.ndarray) -> np.ndarray:
         """One sample of training; returns the result before it. Parameters change after each micro-batch.
 
-        `label` is the class, or the target of a mean squared error, of the result's number of elements.
+        `label` is the class, or the target of a mean squared error, of the result's number of elements. If the graph
+        takes several `samples` at once, these are stacked, and so are labels and results.
         """
         assert self.graph.optimiser
+        if self.graph.samples > 1:
+            self._give(sample, label, self.graph.samples)
+            self._run(TRAIN)
+            return np.stack([self.tensors[sample_name(self.graph.logits, k)] for k in range(self.graph.samples)])
         self._begin(sample)
         target = self.graph.tensors[LABEL]
         self.tensors[LABEL] = np.asarray(label, dtype=np.float64).reshape(target.shape)
@@ -84,9 +95,9 @@ class FloatTwin:
         return self.tensors[self.graph.logits]
 
     def train(self, samples: np.ndarray, labels: np.ndarray, order: np.ndarray) -> None:
-        """Steps over `samples[order]`, in that order."""
+        """Steps over `samples[order]`, in that order; those that fill no step are left out."""
         with one_thread():
-            for index in order:
+            for index in in_steps(np.asarray(order), self.graph.samples):
                 self.step(samples[index], labels[index])
 
     def accuracy(self, samples: np.ndarray, labels: np.ndarray) -> float:
@@ -94,6 +105,10 @@ class FloatTwin:
         with one_thread():
             found = [int(np.argmax(self.infer(sample))) for sample in samples]
         return float(np.mean(np.array(found) == labels))
+
+    def knows(self, name: str) -> bool:
+        """Whether a tensor is among those that this twin computes."""
+        return name in self.rows or name in self.tensors
 
     def value(self, name: str) -> np.ndarray:
         """The value that a tensor has now."""
@@ -104,6 +119,20 @@ class FloatTwin:
         if self._patched is not None:
             given = np.append(given.transpose(1, 2, 0), 0.0)[self._patched]
         self.tensors[INPUT] = given
+
+    def _give(self, samples: np.ndarray, labels: np.ndarray | int, count: int) -> None:
+        """Set the inputs and labels of `count` samples."""
+        shape = self.graph.given_shape(INPUT)
+        given = np.asarray(samples, dtype=np.float64).reshape(count, *shape)
+        wanted = np.asarray(labels, dtype=np.float64).reshape(count, *self._label.shape)
+        for number in range(count):
+            self.tensors[sample_name(INPUT, number)] = given[number]
+            self.tensors[sample_name(LABEL, number)] = wanted[number]
+
+    @property
+    def _label(self) -> Tensor:
+        tensors = self.graph.tensors
+        return tensors[LABEL] if LABEL in tensors else tensors[sample_name(LABEL, 0)]
 
     def _run(self, entry: str) -> None:
         for operation in self.graph.entries[entry]:
@@ -143,17 +172,18 @@ class FloatTwin:
         return [self.rows[name] for name in operation.factors]
 
     def _conv(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
-        return float_operators.conv(operation, inputs[0], self.rows[operation.weight], target.shape[1:])
+        x, extents = _map(inputs[0]), _map_shape(target)[1:]
+        return float_operators.conv(operation, x, self.rows[operation.weight], extents).reshape(target.shape)
 
     def _conv_input_gradient(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
-        weight = self.rows[operation.weight]
-        return float_operators.conv_input_gradient(operation, inputs[0], weight, target.shape)
+        weight, shape = self.rows[operation.weight], _map_shape(target)
+        return float_operators.conv_input_gradient(operation, _map(inputs[0]), weight, shape).reshape(target.shape)
 
     def _conv_weight_gradient(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
-        return float_operators.conv_weight_gradient(operation, inputs[0], inputs[1], target.shape)
+        return float_operators.conv_weight_gradient(operation, _map(inputs[0]), _map(inputs[1]), target.shape)
 
     def _conv_bias_gradient(self, _: Operation, inputs: list[np.ndarray], __: Tensor) -> np.ndarray:
-        return inputs[0].sum(axis=(1, 2))
+        return _map(inputs[0]).sum(axis=(1, 2))
 
     def _gemm(self, operation: Operation, inputs: list[np.ndarray], _: Tensor) -> np.ndarray:
         return self.rows[operation.weight] @ inputs[0].reshape(-1)
@@ -174,8 +204,11 @@ class FloatTwin:
         return float_operators.channel_map(operation, inputs, self._factors(operation), target.shape)
 
     def _average_pool(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
-        shares = spread(operation, inputs[0].shape, target.shape, self._factors(operation)[0])
+        shares = spread(operation, target.shape, self._factors(operation)[0])
         return shares * float_operators.window_sum(operation, inputs[0], target.shape)
+
+    def _average_shares(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
+        return spread(operation, target.shape, self._factors(operation)[0]) * inputs[0]
 
     def _global_average_pool(self, operation: Operation, inputs: list[np.ndarray], target: Tensor) -> np.ndarray:
         return (self._factors(operation)[0] * inputs[0].sum(axis=(1, 2))).reshape(target.shape)
@@ -207,6 +240,15 @@ class FloatTwin:
         return inputs[0] * inputs[1]
 
 
+def _map(x: np.ndarray) -> np.ndarray:
+    """A map, or a vector as one of 1 x 1, which a depthwise convolution may read."""
+    return x if x.ndim == 3 else x.reshape(-1, 1, 1)
+
+
+def _map_shape(tensor: Tensor) -> tuple[int, ...]:
+    return tensor.shape if len(tensor.shape) == 3 else (*tensor.shape, 1, 1)
+
+
 _BIASED = (Operator.CONV, Operator.GEMM, Operator.COMBINE, Operator.NEIGHBOUR_SUM, Operator.PRODUCT)
 _COMPUTE: dict[Operator, Callable[[FloatTwin, Operation, list[np.ndarray], Tensor], np.ndarray]] = {
     Operator.CONV: FloatTwin._conv,
@@ -222,6 +264,7 @@ _COMPUTE: dict[Operator, Callable[[FloatTwin, Operation, list[np.ndarray], Tenso
     Operator.CHANNEL_MAP: FloatTwin._channel_map,
     Operator.GLOBAL_AVERAGE_POOL: FloatTwin._global_average_pool,
     Operator.AVERAGE_POOL: FloatTwin._average_pool,
+    Operator.AVERAGE_SHARES: FloatTwin._average_shares,
     Operator.BROADCAST: FloatTwin._broadcast,
     Operator.MAX_POOL: FloatTwin._max_pool,
     Operator.MAX_POOL_INDEX: FloatTwin._max_pool_index,

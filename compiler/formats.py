@@ -38,6 +38,7 @@ _SCALED = (
     Operator.CHANNEL_MAP,
     Operator.GLOBAL_AVERAGE_POOL,
     Operator.AVERAGE_POOL,
+    Operator.AVERAGE_SHARES,
     Operator.BROADCAST,
     Operator.NEIGHBOUR_SUM,
     Operator.UPDATE,
@@ -58,6 +59,8 @@ class Headroom:
             return self.activation
         if role in (Role.GRADIENT, Role.PARAMETER_GRADIENT, Role.STATE):
             return self.gradient
+        if role == Role.STATISTIC:
+            return max(self.activation, self.gradient)
         return self.parameter if role in (Role.WEIGHT, Role.BIAS) else 1.0
 
 

@@ -20,6 +20,7 @@ What each operator computes, x and y being real numbers, before `relu`, then `ma
 | ChannelMap | x_1 … x_n → y; factors, routes | y[t, p] = Σ_i factors_i · Σ_{(t, s) in routes_i} x_i[s, p] |
 | GlobalAveragePool | x → y; factors | y[c] = factors_1 · Σ_p x[c, p], the factor being 1 / (H·W) |
 | AveragePool | x → y; factors | y[c, p] = factors_1[k] · Σ of the window; k: part of p (`compiler.averages`) |
+| AverageShares | x → y; factors | y[c, p] = factors_1[k] · x[c, p]; k: the part of p as an AveragePool's output |
 | Broadcast | x → y; factors | y[c, p] = factors_1 · x[c] |
 | MaxPool | x → y | the largest value of the window; padding never wins |
 | MaxPoolIndex | x → index | its place ky · Kw + kx in the window, the first in row-major order on ties |
@@ -29,6 +30,11 @@ What each operator computes, x and y being real numbers, before `relu`, then `ma
 | NeighbourSum | x → y; `normalisation`, factors, bias | y[c, p] = bias[c] + factors_1 · Σ x[s, p], s around c |
 | Product | x_1, x_2 → y; bias | y[c, p] = bias[c] + x_1[c, p] · x_2[c, p] |
 | Update | r_1 … r_n → parameter or state; factors | Σ_i factors_i · r_i, over rows of memory |
+| Normalise | x → y; `statistics` | y[c, p] = (x[c, p] − mean[c]) / √(variance[c] + epsilon) |
+| NormaliseGradient | dy, y → dx; `statistics` | the gradient through mean and variance too |
+
+Normalise takes mean and biased variance of a micro-batch in "train", the running ones in "infer"; the micro-batch's
+samples are met together, and `compiler.batching` takes it apart.
 
 Reading outside a map gives zero (nothing, for MaxPool): bottom and right padding follow from the output's extents,
 which are the output tensor's shape. i' is channel i of the group of o.
@@ -69,6 +75,7 @@ class Operator(StrEnum):
     CHANNEL_MAP = "ChannelMap"
     GLOBAL_AVERAGE_POOL = "GlobalAveragePool"
     AVERAGE_POOL = "AveragePool"
+    AVERAGE_SHARES = "AverageShares"
     BROADCAST = "Broadcast"
     MAX_POOL = "MaxPool"
     MAX_POOL_INDEX = "MaxPoolIndex"
@@ -78,6 +85,8 @@ class Operator(StrEnum):
     NEIGHBOUR_SUM = "NeighbourSum"
     PRODUCT = "Product"
     UPDATE = "Update"
+    NORMALISE = "Normalise"
+    NORMALISE_GRADIENT = "NormaliseGradient"
 
 
 PARAMETER_GRADIENTS = frozenset(
@@ -89,6 +98,8 @@ PARAMETER_GRADIENTS = frozenset(
     }
 )
 """Operators whose output is a parameter (`update`) or its gradient."""
+AVERAGES = (Operator.AVERAGE_POOL, Operator.AVERAGE_SHARES)
+"""Operators with a factor for each part of an average's output."""
 
 
 class Role(StrEnum):
@@ -105,20 +116,22 @@ class Role(StrEnum):
     CONSTANT = "constant"
     PARAMETER_GRADIENT = "parameter_gradient"
     STATE = "state"
+    STATISTIC = "statistic"
 
 
-ROWS = frozenset({Role.WEIGHT, Role.BIAS, Role.CONSTANT, Role.PARAMETER_GRADIENT, Role.STATE})
+ROWS = frozenset({Role.WEIGHT, Role.BIAS, Role.CONSTANT, Role.PARAMETER_GRADIENT, Role.STATE, Role.STATISTIC})
 """Roles of tensors that have a first value (`Graph.values`) and stay in memory from run to run; the others are values
-of one run. PARAMETER_GRADIENT and STATE (momentum) have their parameter's shape and should be laid out like it."""
+of one run. PARAMETER_GRADIENT and STATE (momentum, running statistics) have their parameter's shape and should be laid
+out like it. A STATISTIC is computed anew in each run: sums over a micro-batch and what follows from them."""
 
 
 @dataclass(frozen=True)
 class Tensor:
     """A value. CONSTANT: (O, I / groups, Kh, Kw) as a Conv's weight, (C,) as bias or factor, (1,) as a scalar factor.
 
-    `parameter` names the WEIGHT or BIAS that a PARAMETER_GRADIENT or STATE belongs to. An INDEX has the shape of the
-    pooled map and fraction 0, a LABEL (a class) shape (1,) and fraction 0, a TARGET the shape of the logits. The tensor
-    that a loss compares with is named "label", whichever of the two it is.
+    `parameter` names the rows that a PARAMETER_GRADIENT or STATE is laid out like. An INDEX has the shape of the pooled
+    map and fraction 0, a LABEL (a class) shape (1,) and fraction 0, a TARGET the shape of the logits. The tensor that a
+    loss compares with is named "label", whichever of the two it is.
     """
 
     name: str
@@ -143,6 +156,19 @@ class Normalisation:
 
 
 @dataclass(frozen=True)
+class Statistics:
+    """Of a batch normalisation: the STATE tensors of its running statistics, (C,), and how they follow the batches'.
+
+    running = (1 − momentum) · running + momentum · that of the micro-batch, the variance unbiased, as PyTorch has it.
+    """
+
+    mean: str
+    variance: str
+    epsilon: float
+    momentum: float
+
+
+@dataclass(frozen=True)
 class Operation:
     """One operation of one layer. It reads tensors by name and writes `output`; see the table above.
 
@@ -158,7 +184,8 @@ class Operation:
     `ceiling`, if not 0, clips the output too: on the chip the end of its format does, which is not beyond it.
 
     `kernel`, `stride`, `pads` (top, left), `dilation` (each rows, columns) and `groups` are a convolution's or a
-    pooling's; a gradient has those of its forward operation. A convolution is depthwise if `groups` equals its input's
+    pooling's; a gradient has those of its forward operation. `extents` are the height and width of the map that an
+    average is taken of. A convolution is depthwise if `groups` equals its input's
     and its output's channels. `crop` is the source coordinate (row, column) of a Combine's output (0, 0): negative, or
     an output larger than the input, pads with zeros; it is (0, 0) with equal shapes unless there is exactly one input.
 
@@ -186,10 +213,12 @@ class Operation:
     pads: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
+    extents: tuple[int, int] = (1, 1)
     crop: tuple[int, int] = (0, 0)
     update: bool = False
     accumulate: bool = False
     normalisation: Normalisation | None = None
+    statistics: Statistics | None = None
     macs: int = 0
 
     @property
@@ -223,19 +252,27 @@ class Optimiser:
         return self.momentum == 0 and self.weight_decay == 0 and self.micro_batch == 1
 
 
+def sample_name(name: str, sample: int | str) -> str:
+    """The name of a tensor of one sample, from 0 on, of a micro-batch that runs at once; of all, what it begins with if
+    `sample` is ""."""
+    return f"{name}@{sample}"
+
+
 @dataclass
 class Graph:
     """Tensors by name, and what to run for each entry, in order.
 
     `entries`: "infer" always; for training "train" (forward, backward and update of one sample), or, if
     `optimiser.micro_batch` > 1, "accumulate_first" (a sample whose gradients overwrite), "accumulate" (whose gradients
-    add) and "update". `values` has the first float64 value of every tensor whose role is in `ROWS`. `logits` is the
-    result, (N,) or a map; `loss` the network's loss operator or "". `fractions` holds the fraction bits of tensors
-    whose format is already decided; `notes` say, a line each, what was changed and why.
+    add) and "update"; or, if a batch is normalised, "train" of all `samples` of a micro-batch at once, whose inputs and
+    labels are named by `sample_name`. `values` has the first float64 value of every tensor whose role is in `ROWS`.
+    `logits` is the result, (N,) or a map; `loss` the network's loss operator or "". `fractions` holds the fraction bits
+    of tensors whose format is already decided; `notes` say, a line each, what was changed and why.
 
     `patches`, if the host lays the input as the windows of a convolution: then the tensor "input" is the map of these.
     `given` has the shapes in which users give and read tensors that have another one here. `powers` has the polynomial
-    of each normalisation, by the name of its result. `copies` has the first map's name for each that is made again.
+    of each normalisation, by the name of its result. `copies` has the first map's name for each that is made again, or
+    of another sample: they have one format.
     """
 
     name: str
@@ -251,6 +288,7 @@ class Graph:
     given: dict[str, tuple[int, ...]] = field(default_factory=dict)
     powers: dict[str, Power] = field(default_factory=dict)
     copies: dict[str, str] = field(default_factory=dict)
+    samples: int = 1
 
     def given_shape(self, name: str) -> tuple[int, ...]:
         """The shape in which users give and read a tensor."""

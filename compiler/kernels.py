@@ -12,7 +12,7 @@ import numpy as np
 
 from arch.chip import Chip
 from arch.layout import KernelRows, Kind, rows_of
-from compiler.graph import PARAMETER_GRADIENTS, Graph, Operation, Operator, Tensor
+from compiler.graph import AVERAGES, PARAMETER_GRADIENTS, Graph, Operation, Operator, Tensor
 from compiler.grouping import merged_groups
 from compiler.mapping import FREE, Mapping
 from compiler.nodes import NetworkError
@@ -24,6 +24,7 @@ _OWN = (
     Operator.CHANNEL_MAP,
     Operator.GLOBAL_AVERAGE_POOL,
     Operator.AVERAGE_POOL,
+    Operator.AVERAGE_SHARES,
     Operator.BROADCAST,
     Operator.NEIGHBOUR_SUM,
     Operator.MAX_POOL,
@@ -144,7 +145,7 @@ class Kernels:
             return self._routed(operation, factors, rows)
         if operation.operator == Operator.NEIGHBOUR_SUM:
             return factors[0] * self._neighbours(operation, len(rows))
-        if operation.operator == Operator.AVERAGE_POOL:
+        if operation.operator in AVERAGES:
             rows[:, 0] = factors[0][:, None]
             return rows
         if operation.operator == Operator.UPDATE:
@@ -220,11 +221,6 @@ class Kernels:
     def _convolution(self, operation: Operation, weight: Tensor) -> Rows:
         chip, shape = self.chip, weight.shape
         outputs, inputs, height, width = shape
-        if width > chip.taps and operation.operator != Operator.CONV:
-            raise NetworkError(
-                f"{operation.layer}: training needs kernels of at most {chip.taps} columns, chip {chip.name}'s taps, "
-                f"not {width}"
-            )
         columns = -(-width // -(-width // chip.taps))
         chunk = max(1, min(height, chip.taps // width))
         cut = KernelRows(chunk=chunk) if columns == width else KernelRows(chunk=1, columns=columns)
@@ -233,11 +229,6 @@ class Kernels:
             outer = chip.words(outputs)
             return Rows(Kind.LANES, shape, cut, count, outer, count // outer)
         merged = merged_groups(operation.groups, inputs, outputs // operation.groups, chip.lanes)
-        if merged > 1 and operation.operator == Operator.CONV_WEIGHT_GRADIENT:
-            raise NetworkError(
-                f"{operation.layer}: training needs groups whose channels are multiples of {chip.lanes}, the lanes of "
-                f"chip {chip.name}; set group to 1 or to the channels"
-            )
         groups, inputs = operation.groups // merged, inputs * merged
         per_group = outputs // groups
         if operation.weight in self.scattering:
@@ -350,7 +341,7 @@ class Kernels:
         if operation.operator == Operator.COMBINE:
             shapes = [self.graph.tensors[name].shape for name in operation.factors]
             count = chip.words(max(shape[0] for shape in shapes))
-        elif operation.operator == Operator.AVERAGE_POOL:
+        elif operation.operator in AVERAGES:
             count = len(self.graph.values[operation.factors[0]])
         elif operation.operator == Operator.CHANNEL_MAP:
             blocks = [block for blocks in self.routed_blocks(operation) for block in blocks]

@@ -22,7 +22,7 @@ from compiler.nodes import INPUT, LOSSES, DropoutAttributes, NetworkError, Node,
 
 BATCH_NORM = ("folded", "frozen", "batch")
 """What becomes of batch normalisations: part of the weights before them; a scaling by running statistics; a
-normalisation by the statistics of a batch, which is refused."""
+normalisation by the statistics of a micro-batch, in training."""
 
 
 def lower(network: Network, parameters: dict[str, np.ndarray], *, train: bool = False, batch_norm: str = "") -> Graph:

@@ -86,14 +86,9 @@ def average_pool(lowering: Lowering, node: Node) -> None:
 
 
 def _of_what_is_there(lowering: Lowering, node: Node) -> None:
-    """The mean of what each window has in the map; for inference."""
+    """The mean of what each window has in the map."""
     assert isinstance(node.attributes, PoolAttributes)
     attributes, source = node.attributes, lowering.natural(node, node.inputs[0])
-    if lowering.train:
-        raise NetworkError(
-            f"{node.name}: training needs an average over a window that reaches into padding to count it; set "
-            "count_include_pad, or pads to 0 with a kernel and stride that fit the map"
-        )
     operation = Operation(
         Operator.AVERAGE_POOL,
         node.name,
@@ -104,8 +99,9 @@ def _of_what_is_there(lowering: Lowering, node: Node) -> None:
         stride=alike(attributes.strides, node.shape[1:]),
         pads=attributes.pads[:2],
         groups=source.shape[0],
+        extents=source.shape[1:],
     )
-    counts = np.array([inside for _, inside in parts(operation, source.shape, node.shape)])
+    counts = np.array([inside for _, inside in parts(operation, node.shape)])
     if counts.min() < 1:
         raise NetworkError(f"{node.name}: a window lies in the padding alone; lower the pads")
     share = lowering.constant(f"{node.name}.share", 1 / counts)

@@ -17,7 +17,8 @@ from compiler.needs import extents
 from compiler.views import MapView
 from compiler.walks import Tile
 
-_MATRICES = (Operator.GEMM, Operator.GEMM_INPUT_GRADIENT, Operator.GEMM_WEIGHT_GRADIENT)
+MATRICES = (Operator.GEMM, Operator.GEMM_INPUT_GRADIENT, Operator.GEMM_WEIGHT_GRADIENT)
+"""Operators that read or write a map as a vector."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class MapLayout:
 
 def layouts(graph: Graph, names: list[str], fractions: dict[str, int], chip: Chip) -> dict[str, MapLayout]:
     """The layouts of the maps (and vectors) `names`."""
-    matrices = [operation for operation in graph.operations if operation.operator in _MATRICES]
+    matrices = [operation for operation in graph.operations if operation.operator in MATRICES]
     flat = _alike(graph, {name for operation in matrices for name in _maps(operation)})
     lines = _alike(graph, {name for item in matrices if _large(item, graph, chip) for name in _maps(item)})
     made = {name: _layout(graph.tensors[name], name in flat, fractions[name], chip) for name in names}
@@ -114,11 +115,18 @@ def _alike(graph: Graph, names: set[str]) -> set[str]:
     return names
 
 
+def long_map(operation: Operation) -> str:
+    """The map, or vector, by whose words the rows of a matrix lie."""
+    return operation.output if operation.operator == Operator.GEMM_INPUT_GRADIENT else operation.inputs[0]
+
+
 def _large(operation: Operation, graph: Graph, chip: Chip) -> bool:
     """Whether a matrix passes by in pieces, or its input gradient is made in parts: both need a map in one line."""
-    outputs, inputs = graph.tensors[operation.weight or operation.output].shape[:2]
+    outputs = graph.tensors[operation.weight or operation.output].shape[0]
+    channels, height, width = extents(graph.tensors[long_map(operation)].shape)
+    blocks = -(-chip.words(channels) * height * width // chip.taps)
     parts = operation.operator == Operator.GEMM_INPUT_GRADIENT and outputs > chip.multipliers
-    return parts or outputs * inputs > chip.weight_rows * chip.multipliers
+    return parts or outputs * blocks > chip.weight_rows
 
 
 def _layout(tensor: Tensor, flat: bool, fraction: int, chip: Chip) -> MapLayout:

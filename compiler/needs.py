@@ -7,8 +7,15 @@ from compiler.kernels import Kernels, Kind
 
 _POOLINGS = (Operator.AVERAGE_POOL, Operator.MAX_POOL, Operator.MAX_POOL_INDEX)
 _WINDOWED = (Operator.CONV, *_POOLINGS, Operator.CONV_WEIGHT_GRADIENT)
-_ALIKE = (Operator.COMBINE, Operator.CHANNEL_MAP, Operator.NEIGHBOUR_SUM, Operator.PRODUCT)
+_ALIKE = (
+    Operator.COMBINE,
+    Operator.CHANNEL_MAP,
+    Operator.NEIGHBOUR_SUM,
+    Operator.PRODUCT,
+    Operator.AVERAGE_SHARES,
+)
 _TRANSPOSED = (Operator.CONV_INPUT_GRADIENT, Operator.MAX_POOL_GRADIENT)
+_GRADIENTS = (Operator.CONV_WEIGHT_GRADIENT, Operator.GEMM_WEIGHT_GRADIENT)
 SUMS = (Operator.CONV_WEIGHT_GRADIENT, Operator.CONV_BIAS_GRADIENT)
 """Operators whose result is a sum over the positions of a map."""
 
@@ -56,7 +63,7 @@ def can_band(operation: Operation) -> bool:
 
 def outer_groups(operation: Operation, kernels: Kernels) -> int:
     """Outer groups of an operation's weights, whose rows can come and go one after the other; 1 if all are needed."""
-    if operation.operator in (Operator.CONV, Operator.GEMM, Operator.CONV_WEIGHT_GRADIENT):
+    if operation.operator in (Operator.CONV, Operator.GEMM, *_GRADIENTS):
         return kernels.layout(operation.weight or operation.output).outer
     if operation.operator == Operator.CONV_INPUT_GRADIENT and kernels.layout(operation.weight).kind == Kind.LANES:
         return kernels.layout(operation.weight).outer

@@ -169,8 +169,19 @@ class Network(Dag):
         name, source, (channels, *_) = self._map("global_pool", "GlobalAveragePool", name, after)
         return self._append("GlobalAveragePool", name, (source,), (channels, 1, 1))
 
-    def batch_norm(self, *, epsilon: float = 1e-5, name: str = "", after: str = "") -> Self:
+    def batch_norm(
+        self,
+        *,
+        epsilon: float = 1e-5,
+        momentum: float = 0.1,
+        statistics: bool = True,
+        name: str = "",
+        after: str = "",
+    ) -> Self:
         """Normalise each channel by its running mean and variance, then scale and shift it.
+
+        Training by statistics of a micro-batch moves the running ones by `momentum`; without `statistics` these are
+        constants.
 
         >>> list(Network("net", (4, 8, 8)).conv(8).batch_norm(name="bn").shapes)[1:]
         ['bn.weight', 'bn.bias', 'bn.running_mean', 'bn.running_var']
@@ -178,8 +189,10 @@ class Network(Dag):
         name, source, shape = self._source("batch_norm", "BatchNormalization", name, after)
         if not 0 <= epsilon < 1:
             raise NetworkError(f"{name}: epsilon must be at least 0 and below 1, not {epsilon}")
+        if not 0 <= momentum <= 1:
+            raise NetworkError(f"{name}: momentum must be from 0 to 1, not {momentum}")
         parameters = {f"{role}": shape[:1] for role in ("weight", "bias", "running_mean", "running_var")}
-        attributes = BatchNormalizationAttributes(float(epsilon))
+        attributes = BatchNormalizationAttributes(float(epsilon), float(momentum), statistics)
         return self._append("BatchNormalization", name, (source,), shape, attributes, parameters)
 
     def lrn(

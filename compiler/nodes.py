@@ -65,9 +65,15 @@ class LeakyReluAttributes(Attributes):
 
 @dataclass(frozen=True)
 class BatchNormalizationAttributes(Attributes):
-    """ONNX BatchNormalization of inference: weight · (x − mean) / √(variance + epsilon) + bias."""
+    """ONNX BatchNormalization of inference: weight · (x − mean) / √(variance + epsilon) + bias.
+
+    `momentum` is PyTorch's: the share of a batch in the running statistics after it. Without `statistics` it is a scale
+    and shift by constants, in training too.
+    """
 
     epsilon: float
+    momentum: float = 0.1
+    statistics: bool = True
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ import numpy as np
 from arch.chip import Chip
 from compiler.calibration import LEAST, Calibration, runs
 from compiler.float_operators import neighbour_sum
+from compiler.float_twin import FloatTwin
 from compiler.formats import Headroom
 from compiler.graph import INFER, Graph, Normalisation, Operation, Operator, Role
 from compiler.nodes import NetworkError
@@ -51,7 +52,7 @@ def normalised(graph: Graph, calibration: Calibration, chip: Chip, headroom: Hea
 def _seen(graph: Graph, found: list[Operation], calibration: Calibration) -> dict[str, tuple[float, float]]:
     """For each normalisation the largest magnitude of its input, and the largest sum of squares."""
     seen = dict.fromkeys((operation.output for operation in found), (LEAST, LEAST))
-    for values in runs(graph, calibration):
+    for values in runs(FloatTwin(graph), calibration):
         for operation in found:
             if operation.inputs[0] in values:
                 x, norm = values[operation.inputs[0]], _norm(operation)

@@ -56,7 +56,8 @@ def batch_normalization(at: Translation, node: OnnxNode) -> None:
     if parameters["running_var"].size and parameters["running_var"].min() < 0:
         raise NetworkError(f"{node.name}: its variance must not be negative; export a trained model")
     epsilon = node.number("epsilon", 1e-5)
-    at.network.batch_norm(epsilon=epsilon, name=at.name(node), after=at.source(node))
+    momentum = round(1 - node.number("momentum", 0.9), 6)  # ONNX says what is kept, in 32 bits
+    at.network.batch_norm(epsilon=epsilon, momentum=momentum, name=at.name(node), after=at.source(node))
     at.done(node, **parameters)
 
 
@@ -81,7 +82,7 @@ def arithmetic(at: Translation, node: OnnxNode) -> None:
         following, _ = _constant_after(at, node, "Add")
         offset = at.by_channel(following, _constant_position(at, following), shape) if following else None
     zeros, ones = np.zeros(shape[1]), np.ones(shape[1])
-    at.network.batch_norm(epsilon=0.0, name=at.name(node), after=at.source(node, 1 - position))
+    at.network.batch_norm(epsilon=0.0, statistics=False, name=at.name(node), after=at.source(node, 1 - position))
     at.done(
         node,
         weight=ones if weight is None else weight,

@@ -13,14 +13,18 @@ from arch.image import Image
 from arch.isa import ENGINES, Compute, Engine, Instruction, Rounding
 from arch.layout import Region
 from arch.program import Entry, Program, Step
+from compiler.batch_twin import BatchTwin
+from compiler.batching import Spreads, batched, spreads
 from compiler.calibration import Calibration, observe
 from compiler.capping import capped, has_clips
 from compiler.density import densities
 from compiler.differentiation import differentiate
 from compiler.emission import emit, engine_of
 from compiler.emitter import Emitter, Numbers
+from compiler.float_twin import FloatTwin
 from compiler.formats import Headroom, described, fractions
-from compiler.graph import INFER, TRAIN, Graph, Operation, Optimiser, Role
+from compiler.graph import INFER, TRAIN, Graph, Operation, Operator, Optimiser, Role
+from compiler.grouping import separated
 from compiler.hazards import Issue
 from compiler.kernels import Kernels, rows_name
 from compiler.lowering import lower
@@ -35,7 +39,7 @@ from compiler.recomputation import recomputed
 from compiler.report import Report, report
 from compiler.report_tensors import tensor_rows
 from compiler.residency import reside
-from compiler.splitting import split_averages
+from compiler.splitting import split_averages, split_maxima
 from compiler.tokens import Streams
 from compiler.updates import rate_exponent
 
@@ -46,8 +50,9 @@ __all__ = ["INFER", "TRAIN", "Build", "Options", "compile_network"]
 class Options:
     """How to compile. `learning_rate` must be a power of two in (0, 1].
 
-    `momentum`, `weight_decay` and `micro_batch` are those of PyTorch's SGD. `batch_norm` is "folded", "frozen" or "",
-    the usual one (folded for inference, frozen for training). `rounding` is that of maps, `update_rounding` that of
+    `momentum`, `weight_decay` and `micro_batch` are those of PyTorch's SGD. `batch_norm` is "folded", "frozen", "batch"
+    (statistics of the micro-batch, in training) or "", the usual one (folded for inference, frozen for training).
+    `rounding` is that of maps, `update_rounding` that of
     parameters (stochastic by default: with nearest rounding an update below half a step is lost for ever; Gupta et
     al., 2015). `seed` starts the chip's random bits. `trainable` names the parameters to train, all by default.
     `skip` leaves out what costs no cycle where values are zero, by the density that calibration's samples show; cycles
@@ -79,7 +84,10 @@ class Options:
 
 @dataclass
 class Build:
-    """What the passes have made so far; a pass fills the field of its name."""
+    """What the passes have made so far; a pass fills the field of its name.
+
+    `whole` is the graph before batching, in which a normalisation by a micro-batch is one operation.
+    """
 
     network: Network
     chip: Chip
@@ -87,12 +95,18 @@ class Build:
     calibration: Calibration
     options: Options
     graph: Graph | None = None
+    whole: Graph | None = None
     largest: dict[str, float] | None = None
     fractions: dict[str, int] | None = None
     kernels: Kernels | None = None
     plan: Plan | None = None
     program: Program | None = None
     reports: dict[str, Report] | None = None
+
+    def twin(self) -> FloatTwin:
+        """What the chip approximates, in float64, with its parameters as they were compiled."""
+        assert self.graph
+        return BatchTwin(self.whole) if self.whole else FloatTwin(self.graph)
 
 
 def _lowering(build: Build) -> None:
@@ -112,10 +126,10 @@ def _patches(build: Build) -> None:
     assert build.graph
     options = build.options
     first = next(iter(build.graph.operations), None)
-    if first and not options.skip and options.mapping.of(first.layer).free:
+    apart = any(operation.operator == Operator.NORMALISE for operation in build.graph.operations)
+    if first and not options.skip and options.mapping.of(first.layer).free and not apart:  # its samples lie apart
         build.graph = laid_patches(build.graph, build.chip, options.train)
-    if not options.train:
-        build.graph = split_averages(build.graph, build.chip)
+    build.graph = (split_maxima if options.train else split_averages)(build.graph, build.chip)
 
 
 def _normalisation(build: Build) -> None:
@@ -127,7 +141,21 @@ def _normalisation(build: Build) -> None:
 def _differentiation(build: Build) -> None:
     if build.options.train:
         assert build.graph
-        build.graph = differentiate(build.graph, build.options.optimiser, build.options.trainable)
+        graph = differentiate(build.graph, build.options.optimiser, build.options.trainable)
+        build.graph = separated(graph, build.chip)
+
+
+def _batching(build: Build) -> None:
+    assert build.graph
+    if build.graph.samples > 1:
+        batch(build, spreads(BatchTwin(build.graph), build.calibration, build.options.headroom))
+
+
+def batch(build: Build, spread: Spreads) -> None:
+    """Let a training pass take all samples of a micro-batch; `spread` as `batched` takes it."""
+    assert build.graph
+    build.whole = build.graph
+    build.graph = batched(build.graph, build.chip, spread)
 
 
 def _recomputation(build: Build) -> None:
@@ -192,6 +220,7 @@ PASSES: dict[str, Callable[[Build], None]] = {
     "patches": _patches,
     "normalisation": _normalisation,
     "differentiation": _differentiation,
+    "batching": _batching,
     "recomputation": _recomputation,
     "kernels": _kernels,
     "calibration": _calibration,
@@ -312,7 +341,7 @@ def _assemble(build: Build, parts: dict[str, _Part], image: Image) -> Program:
         inputs=of(Role.INPUT, Role.LABEL, Role.TARGET),
         outputs={"logits": homes[graph.logits]},
         parameters=of(Role.WEIGHT, Role.BIAS),
-        tensors=of(Role.ACTIVATION, Role.GRADIENT, Role.INDEX, Role.PARAMETER_GRADIENT, Role.STATE),
+        tensors=of(Role.ACTIVATION, Role.GRADIENT, Role.INDEX, Role.PARAMETER_GRADIENT, Role.STATE, Role.STATISTIC),
     )
 
 

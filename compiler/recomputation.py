@@ -32,7 +32,7 @@ def recomputed(graph: Graph, layers: Collection[str], rounding: Rounding) -> Gra
         raise NetworkError("mapping: recompute is for training: add --train, or leave it out")
     if rounding == Rounding.STOCHASTIC:
         raise NetworkError("mapping: recompute needs maps that are not rounded at random; round them to nearest")
-    new = replace(graph, tensors=dict(graph.tensors), entries=dict(graph.entries), copies={})
+    new = replace(graph, tensors=dict(graph.tensors), entries=dict(graph.entries), copies=dict(graph.copies))
     found: set[str] = set()
     for name, operations in graph.entries.items():
         if name != INFER:

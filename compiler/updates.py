@@ -70,12 +70,15 @@ def parameter_gradient(graph: Graph, operation: Operation, parameter: str, optim
 
 
 def training_entries(graph: Graph, optimiser: Optimiser, operations: list[Operation]) -> dict[str, list[Operation]]:
-    """The entries of training; `operations` are forward and backward pass. Enters momenta and constants."""
+    """The entries of training; `operations` are forward and backward pass. Enters momenta and constants.
+
+    Where a batch is normalised, there is one: `operations` are then of every sample of the micro-batch.
+    """
     gradients = [operation for operation in operations if operation.operator in PARAMETER_GRADIENTS]
     if optimiser.plain:
         return {TRAIN: operations}
     updates = [update for gradient in gradients for update in _updates(graph, gradient, optimiser)]
-    if optimiser.micro_batch == 1:
+    if optimiser.micro_batch == 1 or graph.samples > 1:
         return {TRAIN: operations + updates}
     adding = [
         replace(operation, accumulate=True) if operation.operator in PARAMETER_GRADIENTS else operation

@@ -13,28 +13,34 @@ from compiler.views import MapView
 
 WIDEST = 15
 """Inner steps in a row of a walk: columns of a window, or planes side by side (field kernel_width)."""
+LONGEST_ROW = 1023
+"""What fields `height` and `width` can say."""
 MOST_PAD = 15
 """What pad_top and pad_left can say."""
 
 
 class Tile(NamedTuple):
-    """Positions `height` x `width` from row `top`, column `left` of a map."""
+    """Positions `height` x `width` from row `top`, column `left` of a map: every `down`-th row, `across`-th column."""
 
     top: int
     left: int
     height: int
     width: int
+    down: int = 1
+    across: int = 1
 
 
-def source(view: MapView, top: int, left: int, plane: int = 0) -> dict[str, Any]:
-    """Fields of a moving map whose first position reads coordinate (top, left) of the tensor first.
+def source(view: MapView, top: int, left: int, plane: int = 0, down: int = 1) -> dict[str, Any]:
+    """Fields of a moving map whose first position reads coordinate (top, left) of the tensor first, and which has
+    every `down`-th row of the tensor.
 
     What lies outside the map is padding, and what lies outside the view is never needed or counts as padding. A walk
     that reads only padding is told a step that never reaches the map.
     """
-    row, pad_top = max(top - view.first, 0), max(view.first - top, 0)
+    pad_top = max(-((top - view.first) // down), 0)
+    row = top - view.first + pad_top * down
     column, pad_left = max(left - view.first_column, 0), max(view.first_column - left, 0)
-    height, width = view.height - row, view.width - column
+    height, width = -(-(view.height - row) // down), view.width - column
     if height < 1 or width < 1:
         return padding(view)
     if max(pad_top, pad_left) > MOST_PAD:
@@ -42,7 +48,7 @@ def source(view: MapView, top: int, left: int, plane: int = 0) -> dict[str, Any]
     return {
         "source_space": view.space,
         "source": view.base + (plane - view.first_plane) * view.plane + row * view.pitch + column,
-        "source_pitch": view.pitch,
+        "source_pitch": view.pitch * down,
         "source_height": height,
         "source_width": width,
         "pad_top": pad_top,
@@ -64,20 +70,20 @@ def padding(view: MapView) -> dict[str, Any]:
     }
 
 
-def target(view: MapView, tile: Tile, plane: int = 0, step: int = 1) -> dict[str, Any]:
-    """Fields of the emitted map: the tile's words, `step` apart, beginning at its (top, left) in the tensor."""
+def target(view: MapView, tile: Tile, plane: int = 0) -> dict[str, Any]:
+    """Fields of the emitted map: the tile's words."""
     return {
         "height": tile.height,
         "width": tile.width,
         "target_space": view.space,
         "target": _word(view, tile, plane),
-        "target_pitch": view.pitch * step,
+        "target_pitch": view.pitch * tile.down,
         "target_outer": view.plane,
-        "target_step": step,
+        "target_step": tile.across,
     }
 
 
-def mask(view: MapView | None, tile: Tile, plane: int = 0, step: int = 1) -> dict[str, Any]:
+def mask(view: MapView | None, tile: Tile, plane: int = 0) -> dict[str, Any]:
     """Fields of the mask map of the same words; none without a view."""
     if view is None:
         return {}
@@ -85,19 +91,20 @@ def mask(view: MapView | None, tile: Tile, plane: int = 0, step: int = 1) -> dic
         "mask": 1,
         "mask_space": view.space,
         "mask_source": _word(view, tile, plane),
-        "mask_pitch": view.pitch * step,
+        "mask_pitch": view.pitch * tile.down,
         "mask_outer": view.plane,
     }
 
 
 def pixels(view: MapView, tile: Tile, plane: int = 0) -> dict[str, Any]:
-    """Fields of the pixel map: the tile's words."""
+    """Fields of the pixel map: the tile's words, which are neighbours in their rows."""
+    assert tile.across == 1
     return {
         "height": tile.height,
         "width": tile.width,
         "pixel_space": view.space,
         "pixel": _word(view, tile, plane),
-        "pixel_pitch": view.pitch,
+        "pixel_pitch": view.pitch * tile.down,
         "pixel_plane": view.plane,
     }
 
@@ -171,4 +178,5 @@ def _cut(tile: Tile, height: int, width: int) -> Iterator[Tile]:
     for top in range(0, tile.height, height):
         for left in range(0, tile.width, width):
             rows, columns = min(height, tile.height - top), min(width, tile.width - left)
-            yield Tile(tile.top + top, tile.left + left, rows, columns)
+            first = tile.top + top * tile.down, tile.left + left * tile.across
+            yield Tile(*first, rows, columns, tile.down, tile.across)

@@ -99,7 +99,12 @@ def book(technology: Technology, chip: Chip, voltage: float | None) -> Book:
 
 
 def memories(chip: Chip) -> dict[str, tuple[int, int, int]]:
-    """Macros, words and bits of a macro, of each on-chip memory: a macro is a page of a bank."""
+    """Macros, words and bits of a macro, of each on-chip memory: a macro is a page of a bank.
+
+    The line buffer reads and writes in one cycle, and tables know one port: it is priced as two macros of all its
+    words, of which one is read while the other is written. That is an upper bound: one macro of half the words, twice
+    as wide, could read two columns and write two in turn.
+    """
     bits = chip.lanes * chip.word_bits
     shapes: dict[str, OnChipMemory] = {
         "feature memory": chip.feature_memory,
@@ -108,7 +113,8 @@ def memories(chip: Chip) -> dict[str, tuple[int, int, int]]:
     }
     found = {name: (shape.banks * shape.pages, chip.page_depth(shape), bits) for name, shape in shapes.items()}
     program = (len(ENGINES), chip.program_memory.instructions, INSTRUCTION_BITS)
-    return found | {"program memory": program}
+    line = {"line buffer": (2, chip.line_words, (chip.kernel - 1) * bits)} if chip.line_words else {}
+    return found | {"program memory": program} | line
 
 
 def _memory_prices(technology: Technology, chip: Chip, found: Prices) -> np.ndarray:

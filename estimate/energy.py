@@ -12,11 +12,11 @@ import pandas as pd
 from arch.errors import InputError
 from arch.events import Event
 from arch.workload import Workload
-from estimate.book import Book, book
+from estimate.book import Book, book, memories
 from estimate.ranges import Range
 from estimate.structure import Units
 from estimate.technology import Technology
-from estimate.usage import MEMORY_EVENTS, features, hardware, uses
+from estimate.usage import features, hardware, memory_accesses, uses
 
 CLOCK = ("register clock", "clock tree")
 LEAKAGE = ("logic leakage", "memory leakage")
@@ -155,7 +155,7 @@ def energy(
         workload.cycles * clock * 1e-9,
         workload.estimated,
         all(row.zero_products is not None for row in workload.rows if row.steps),
-        (*hardware(chip), *MEMORY_EVENTS, *CLOCK, *LEAKAGE),
+        (*hardware(chip), *memories(chip), *CLOCK, *LEAKAGE),
         np.concatenate(parts, axis=2),
         Range(*(bits * 1e-12 * item for item in _triple(technology))),
         found,
@@ -182,12 +182,10 @@ def _logic(workload: Workload, found: Book) -> np.ndarray:
 
 def _memories(workload: Workload, found: Book) -> np.ndarray:
     """J [S, rows, memories] of words read and written."""
-    counts = np.array([row.counts for row in workload.rows], np.float64)
-    columns = [
-        np.outer(found.memory[:, place, 0], counts[:, read])
-        + (np.outer(found.memory[:, place, 1], counts[:, write]) if write is not None else 0)
-        for place, (read, write) in enumerate(MEMORY_EVENTS.values())
-    ]
+    columns = []
+    for place, name in enumerate(memories(workload.chip)):
+        reads, writes = memory_accesses(workload, name)
+        columns.append(np.outer(found.memory[:, place, 0], reads) + np.outer(found.memory[:, place, 1], writes))
     return np.stack(columns, axis=2) * 1e-12
 
 

@@ -15,7 +15,7 @@ from arch.events import Event
 from arch.files import write_whole
 from arch.workload import Work, Workload
 from estimate.energy import CLOCK, LEAKAGE, Energy
-from estimate.usage import MEMORY_EVENTS
+from estimate.usage import MEMORY_USES
 
 # Okabe and Ito's colours, told apart by colour-blind readers; hatches tell neighbours apart in grey
 _PARTS: dict[str, tuple[str, str]] = {
@@ -60,7 +60,7 @@ def figure(energy: Energy) -> Figure:
 def _part(line: str) -> str:
     if line in ("multipliers", "accumulators"):
         return line
-    if line in MEMORY_EVENTS:
+    if line in MEMORY_USES:
         return "memories"
     return "clock" if line in CLOCK else "leakage" if line in LEAKAGE else "other logic"
 

@@ -3,8 +3,8 @@
 A component is a part of the RTL; `MODULES` says which modules it is. Register bits and multipliers are exact: they are
 what the elaborated netlist holds, `tests/synthesis/test_structure.py` compares them. Adder and select bits are the
 terms that grow with the chip, and a constant for the rest; they are what area and energy are fitted over. Memories
-(pages of the on-chip memories, program memories) are not here; the accumulators' cells and the kernel file are
-registers and are.
+(pages of the on-chip memories, program memories, a line buffer) are not here; the accumulators' cells and the kernel
+file are registers and are.
 """
 
 from __future__ import annotations
@@ -193,7 +193,15 @@ def _loader(chip: Chip) -> Units:
     tap, side = index_bits(chip.taps), index_bits(chip.kernel)
     own = row_bits(chip) + tap + side + index_bits(chip.kernel + 1) + 10 + 9 * _PAIR
     walks = (48 + tap) + 20 + 76 + 2 * _PAIR + 12 * _PAIR + (62 + side) + 20
-    return Units(own + walks, 3030 + 117 * chip.kernel, 3 * row_bits(chip) + 6600 + 60 * chip.kernel)
+    return Units(own + walks, 3030 + 117 * chip.kernel, 3 * row_bits(chip) + 6600 + 60 * chip.kernel) + _lines(chip)
+
+
+def _lines(chip: Chip) -> Units:
+    """What stands around the line buffer: the column that is written, and the choice of where words come from."""
+    if not chip.line_words:
+        return Units()
+    column = (chip.line_words - 1).bit_length()
+    return Units(column + 2, 0, column + chip.kernel + 2 + (chip.kernel - 1) * word_bits(chip))
 
 
 def _window(chip: Chip) -> Units:

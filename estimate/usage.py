@@ -20,8 +20,9 @@ from estimate.structure import Units, index_bits, row_bits, structure, word_bits
 
 _COUNTERS_TURNING = 1 / 8
 """Share of the counters that count in a cycle of work."""
-FEATURES = (*Event, *MODES, "loss_cycles")
-"""What uses are proportional to: events, steps by mode, and cycles of the vector engine's loss."""
+FEATURES = (*Event, *MODES, "loss_cycles", "line_reads", "line_writes")
+"""What uses are proportional to: events, steps by mode, cycles of the vector engine's loss, accesses of a line buffer.
+"""
 _PLACE = {name: place for place, name in enumerate(FEATURES)}
 
 
@@ -44,6 +45,7 @@ def _features(row: Work) -> np.ndarray:
             found[_PLACE[mode]] = steps
     if row.phase == "loss":
         found[_PLACE["loss_cycles"]] = row.counts[Event.BUSY]
+    found[_PLACE["line_reads"]], found[_PLACE["line_writes"]] = row.line_reads, row.line_writes
     return found
 
 
@@ -80,6 +82,8 @@ def _uses(chip: Chip) -> Iterator[tuple[str, Event | str, Units | tuple[float, .
     for event in (Event.FEATURE_READS, Event.GRADIENT_READS):  # K words make an access, which moves a window
         yield "window", event, _share(units["window"], 1 / chip.kernel)
         yield "loader", event, _share(units["loader"], 1 / chip.kernel)
+    for name in ("window", "loader"):  # the upper words come from the line buffer
+        yield name, "line_reads", _share(units[name], 1 - 1 / chip.kernel)
     yield "rows", Event.WEIGHT_READS, _share(units["rows"], 1 / taps)
     yield "writeback", Event.ROUNDED_WORDS, _share(units["writeback"], 1 / taps)
     for name in ("feature", "gradient", "weight"):
@@ -94,10 +98,19 @@ def _uses(chip: Chip) -> Iterator[tuple[str, Event | str, Units | tuple[float, .
             yield "dma", event, _share(units["dma"], max(chip.external_beats, 1))
 
 
-MEMORY_EVENTS: dict[str, tuple[Event, Event | None]] = {
+MEMORY_USES: dict[str, tuple[Event | str, Event | str | None]] = {
     "feature memory": (Event.FEATURE_READS, Event.FEATURE_WRITES),
     "gradient memory": (Event.GRADIENT_READS, Event.GRADIENT_WRITES),
     "weight memory": (Event.WEIGHT_READS, Event.WEIGHT_WRITES),
     "program memory": (Event.INSTRUCTIONS, None),
+    "line buffer": ("line_reads", "line_writes"),
 }
-"""The events that read and write a word of each memory."""
+"""Of `FEATURES`, what reads and what writes a word of each memory; a word of the line buffer is all lines of a column.
+"""
+
+
+def memory_accesses(workload: Workload, memory: str) -> tuple[np.ndarray, np.ndarray]:
+    """float64[rows] each: words read and written of one of `MEMORY_USES`."""
+    found = features(workload)
+    read, write = (found[:, _PLACE[use]] if use is not None else np.zeros(len(found)) for use in MEMORY_USES[memory])
+    return read, write

@@ -20,9 +20,9 @@ def varied(base: Chip, vary: Mapping[str, list[Any]]) -> Iterator[tuple[dict[str
     """For every combination of the values in `vary`: the chip's fields, and those that were varied.
 
     A name with a dot is a field of a memory or unit: `weight_memory.bytes`. What is equal in the base stays so unless
-    it is varied itself: the vector unit's width and `lanes`, banks of a map's memory and the window's side, banks of
-    the weight memory and `taps`. The fields need not make a chip: that is seen where they are tried. Raises
-    `InputError` on a field that chips do not have, and on more chips than `MOST`.
+    it is varied itself: the vector unit's width, kernel registers, accumulator banks and `lanes`; banks of a map's
+    memory and the window's side; banks of the weight memory and `taps`. The fields need not make a chip: that is seen
+    where they are tried. Raises `InputError` on a field that chips do not have, and on more chips than `MOST`.
 
     >>> [changed for _, changed in varied(Chip.load("paper"), {"lanes": [4, 8], "weight_memory.bytes": [65536]})]
     [{'lanes': 4, 'weight_memory.bytes': 65536}, {'lanes': 8, 'weight_memory.bytes': 65536}]
@@ -79,6 +79,9 @@ def _follow(made: dict[str, Any], changed: dict[str, Any], base: Chip) -> None:
     """Keep equal what the base has equal."""
     if isinstance(lanes := changed.get("lanes"), int):
         made["vector_unit"]["elements_per_cycle"] = lanes
+        for name in ("kernel_registers", "accumulator_banks"):
+            if made[name] == base.lanes:
+                made[name] = lanes
     if isinstance(taps := changed.get("taps"), int) and taps > 0:
         for memory in ("feature_memory", "gradient_memory"):
             made[memory]["banks"] = isqrt(taps)

@@ -6,7 +6,9 @@ requested in the cycle in which the unit before it is swapped in.
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -29,6 +31,7 @@ from rtl.instruction import (
     takes_pixels,
     walks_blocks,
 )
+from rtl.line_buffer import LineBuffer
 from rtl.shadow import Shadow, Window
 from rtl.walker import Cursor, Groups
 from rtl.window_walk import WindowWalk
@@ -169,7 +172,7 @@ class Loader(wiring.Component):
             banks.first.eq(chosen(self._blocks, gather.address, walk.base)),
             banks.stride.eq(Mux(self._blocks, gather.stride, 1)),
             banks.extra.eq(Mux(self._blocks, gather.extra.as_value(), walk.extra.as_value())),
-            banks.wanted.eq(Mux(self._blocks, self._gathered, walk.inside)),
+            banks.wanted.eq(Mux(self._blocks, self._gathered, self._unbuffered())),
             self.read.eq(banks.read),
             self.places.eq(banks.places),
             banks.data.eq(self.data),
@@ -177,6 +180,27 @@ class Loader(wiring.Component):
         with m.If(keeps_largest(compute)):
             m.d.comb += [banks.fill[lane].eq(smallest) for lane in range(self._chip.lanes)]
         return banks
+
+    def _unbuffered(self) -> Value:
+        """Of a window's column, the words in the map that no line buffer holds."""
+        walk, side = self._positions, self._chip.kernel
+        if not self._chip.line_words:
+            return walk.inside
+        return walk.inside & Mux(walk.row == 0, (1 << side) - 1, 1 << (side - 1))
+
+    def _lines(self, m: Module, source: Banks) -> Any:
+        """The words that arrive, with those of the line buffer."""
+        if not self._chip.line_words:
+            return source.lines
+        walk = self._positions
+        m.submodules.line_buffer = buffer = LineBuffer(self._chip)
+        m.d.comb += [
+            buffer.request.eq(walk.met),
+            buffer.first.eq(walk.row == 0),
+            buffer.column.eq(walk.line),
+            buffer.brought.eq(source.lines),
+        ]
+        return buffer.lines
 
     def _follow(self, m: Module, gather: Gather, corner, found) -> None:
         m.d.comb += [
@@ -271,7 +295,7 @@ class Loader(wiring.Component):
             shadow.count.eq(count),
             shadow.move.eq(move),
             shadow.slot.eq(slot),
-            shadow.lines.eq(source.lines),
+            shadow.lines.eq(self._lines(m, source)),
             window.swap.eq(swap),
             window.move.eq(move),
             window.incoming.eq(shadow.incoming),

@@ -22,7 +22,8 @@ class WindowWalk(wiring.Component):
     from `start` on that of the group that begins next. `first`, `last`: the access is the first, the last of its
     position; `last_position`: the walk begins again after it. The access is column `slot` of a START, or `move` says
     what the window gains; its words lie `extra` places and a bank apart from `base`, those `inside` are not padding.
-    `row`, `column` are the position, `next_move` what follows it.
+    `row`, `column` are the position, `next_move` what follows it. With a line buffer, `met` says that the access is a
+    window's column `line` of the map, not padding.
     """
 
     def __init__(self, chip: Chip):
@@ -45,6 +46,7 @@ class WindowWalk(wiring.Component):
                 "row": Out(EXTENT_BITS),
                 "column": Out(EXTENT_BITS),
                 "next_move": Out(MOVE_BITS),
+                **({"met": Out(1), "line": Out(range(chip.line_words))} if chip.line_words else {}),
             }
         )
 
@@ -124,7 +126,11 @@ class WindowWalk(wiring.Component):
             across_limit.eq(Mux(down, compute.source_height, compute.source_width)),
         ]
         mask = Signal(side)
+        if self._chip.line_words:  # windows walk right alone, so that an access is a column
+            m.d.comb += self.line.eq(across[: len(self.line)])
         with m.If((across >= 0) & (across < across_limit)):
+            if self._chip.line_words:
+                m.d.comb += self.met.eq(1)
             for i in range(side):
                 m.d.comb += mask[i].eq((along + i >= 0) & (along + i < along_limit))
         return mask

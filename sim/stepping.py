@@ -99,7 +99,8 @@ class SteppingMachine:
         self._registers = registers(chip) if after is None else after._registers.copy()
         image = self.image
         flat = image.weight.reshape(-1), image.random.reshape(-1), TABLE, image.external.reshape(-1)
-        self._memory = Memory(words.reshape(-1), *flat)
+        lines = np.zeros((chip.kernel - 1) * chip.line_words * chip.lanes, np.int16)
+        self._memory = Memory(words.reshape(-1), *flat, lines)
         self._code, self._first = code_table(program)
         self.state["sequencer"]["first"][:] = list(self._first.values())
         for (engine, index), opcode in (opcodes or {}).items():

@@ -112,9 +112,13 @@ def _read_pixel(s, i, memory):
 
 @clocked
 def _request_line(s, i, memory):
-    """A column of the window, or its lowest row, into the shadow's words from access * K on."""
+    """A column of the window, or its lowest row, into the shadow's words from access * K on.
+
+    With a line buffer it is always a column, whose upper words come from there in all rows but the first.
+    """
     loader = s.loader
     side = s.chip.side
+    lanes = s.chip.lanes
     top = loader.row - i.pad_top
     left = loader.column - i.pad_left
     down = loader.move == Move.DOWN
@@ -124,14 +128,21 @@ def _request_line(s, i, memory):
         left += side - 1
     elif loader.move == Move.START:
         left += loader.access
+    buffered = s.chip.line_words > 0 and 0 <= left < i.source_width
     for k in range(side):
         row = top if down else top + k
         column = left + k if down else left
         word = loader.access * side + k
-        if 0 <= row < i.source_height and 0 <= column < i.source_width:
+        if buffered and loader.row > 0 and k < side - 1:
+            copy(memory.lines, (k * s.chip.line_words + left) * lanes, loader.shadow, word * lanes, lanes)
+        elif 0 <= row < i.source_height and 0 <= column < i.source_width:
             _read_word(s, i, memory, row, column, word)
         else:
-            fill(loader.shadow, word * s.chip.lanes, s.chip.lanes, 0)
+            fill(loader.shadow, word * lanes, lanes, 0)
+    if buffered:
+        for k in range(1, side):  # a row higher, for the next row of positions
+            line = (k - 1) * s.chip.line_words + left
+            copy(loader.shadow, (loader.access * side + k) * lanes, memory.lines, line * lanes, lanes)
     s.counters[0, Event.WINDOW_WORDS] += side
 
 

@@ -85,6 +85,7 @@ CHIP = _record(
     registers=_INT,
     word_bits=_INT,
     feature_words=_INT,
+    line_words=_INT,  # of a line of the line buffer; 0: there is none
     external_beats=_INT,  # of a word; 0: there is no external memory
     beat_lanes=_INT,
     burst=_INT,  # no burst crosses a multiple of so many beats
@@ -267,6 +268,7 @@ class Memory(NamedTuple):
     random: np.ndarray  # uint32[taps * lanes]
     table: np.ndarray  # int64[65], the exponential's
     external: np.ndarray  # int16[words * lanes]
+    lines: np.ndarray  # int16[(K - 1) * line_words * lanes], the line buffer
 
 
 def registers(chip: Chip) -> np.ndarray:
@@ -284,6 +286,7 @@ def registers(chip: Chip) -> np.ndarray:
         ("registers", chip.kernel_registers),
         ("word_bits", chip.word_bits),
         ("feature_words", chip.feature_words),
+        ("line_words", chip.line_words),
     ):
         sizes[name] = value
     if chip.external_memory is not None:

@@ -71,6 +71,7 @@ PROGRAM_GROUPS = (
     ProgramGroup("chip: word bits", ("8", "9 to 15", "16"), lambda p: _word(p.chip)),
     ProgramGroup("chip: accumulator bits", ("narrowest", "between", "48"), lambda p: _accumulator(p.chip)),
     ProgramGroup("chip: accumulator banks", _RANGES, lambda p: _range(p.chip.accumulator_banks)),
+    ProgramGroup("chip: traversal", ("snake", "raster", "line_buffer"), lambda p: p.chip.traversal),
     ProgramGroup("chip: kernel registers", _RANGES, lambda p: _range(p.chip.kernel_registers)),
 )
 REACHABLE: dict[str, frozenset[Bin]] = {

@@ -25,7 +25,7 @@ def random_chip(rng: np.random.Generator, taps: int | None = None) -> Chip:
     beats = -(-taps // banks)
     rows = max(4 * registers, 40)
     kernel = round(taps**0.5)
-    return Chip.from_fields(
+    chip = Chip.from_fields(
         {
             "name": f"random-{taps}x{lanes}",
             "taps": taps,
@@ -34,7 +34,7 @@ def random_chip(rng: np.random.Generator, taps: int | None = None) -> Chip:
             "accumulator_bits": max(16, int(rng.choice([narrowest, 48, int(rng.integers(narrowest, 49))]))),
             "accumulator_banks": int(rng.choice([1, 2, int(rng.integers(1, 9))])),
             "kernel_registers": registers,
-            "traversal": str(rng.choice(["snake", "raster"])),
+            "traversal": str(rng.choice(["snake", "raster", "line_buffer"])),
             "clock_ns": 5.0,
             "feature_memory": _memory(rng, max(_WORDS, 4 * taps), kernel, lanes, word_bits),
             "gradient_memory": _memory(rng, max(_WORDS, 4 * taps), kernel, lanes, word_bits),
@@ -45,6 +45,9 @@ def random_chip(rng: np.random.Generator, taps: int | None = None) -> Chip:
         },
         "random chip",
     )
+    if not chip.line_words or rng.random() < 0.5:
+        return chip
+    return chip.replace(line_buffer_words=int(rng.integers(kernel, kernel + 3)))
 
 
 def random_chips(count: int, seed: int) -> list[Chip]:

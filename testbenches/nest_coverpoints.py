@@ -18,6 +18,7 @@ from arch.spans import (
     written_rows,
 )
 from arch.timing import STALLS, measured, writes_rows
+from arch.traversal import line_columns
 from testbenches.coverpoints import (
     COUNT,
     EXTENT,
@@ -74,6 +75,13 @@ def _stall(sample: Sample) -> str | None:
     if sample.compute.skip:  # it depends on the values
         return None
     return " and ".join(name for name in STALLS if name in measured(sample.compute, sample.chip)[1]) or "none"
+
+
+def _line(sample: Sample) -> str | None:
+    """How much of a line of the line buffer is used."""
+    if not sample.chip.line_words or sample.compute.moving != Moving.WINDOW:
+        return None
+    return "whole" if line_columns(sample.compute, sample.chip) == sample.chip.line_words else "part"
 
 
 def _padding(sample: Sample) -> str | None:
@@ -227,6 +235,7 @@ SOURCE_SPACE = Coverpoint("source memory", ("none", "FEATURE", "GRADIENT"), _sou
 TARGET_SPACE = Coverpoint("target memory", ("weights", "FEATURE", "GRADIENT"), _target_space, ("target_space",))
 STALL = Coverpoint("stall", ("none", *STALLS, "loader and drain"), _stall)
 PADDING = Coverpoint("padding", ("none", "before", "beyond", "both"), _padding)
+LINE = Coverpoint("line of the line buffer", ("part", "whole"), _line)
 PAD_TOP, PAD_LEFT = _pad("pad_top"), _pad("pad_left")
 SOURCE_HEIGHT, SOURCE_WIDTH = _window_extent("source_height"), _window_extent("source_width")
 ROW = Coverpoint("row", EXTENT, _row, ("row",))

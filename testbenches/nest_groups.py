@@ -222,6 +222,7 @@ NEST_GROUPS = (
         (nest.MODE, nest.TRAVERSAL, nest.PADDING),
         (Rule("the mode reads no map by coordinates", _not((*_WINDOWS, *_GATHERS))), WALK_RULES[0]),
     ),
+    Group("mode, line buffer", _C, (nest.MODE, nest.LINE), (Rule("no window moves", _not(_WINDOWS)),)),
     Group("padding above and left", _C, (nest.PAD_TOP, nest.PAD_LEFT)),
     Group("windowed map", _C, (nest.SOURCE_HEIGHT, nest.SOURCE_WIDTH)),
     *(

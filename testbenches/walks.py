@@ -9,7 +9,7 @@ import numpy as np
 from arch.chip import Chip
 from arch.isa import BY_LANE, Compute, Emission, Moving, Stationary, Traversal, mode_of
 from arch.layout import map_pitch
-from arch.nest_rules import walks
+from arch.nest_rules import executed_walks, walks
 from arch.spans import emitted_extents, source_spans, target_spans
 from arch.timing import emits_blocks
 from arch.traversal import positions
@@ -22,7 +22,8 @@ def corner(rng: np.random.Generator, low: int, high: int) -> int:
 
 def random_walk(nest: Compute, chip: Chip, rng: np.random.Generator, widest: int) -> Compute:
     """The nest on positions of at most about `widest` rows and columns, with groups and pitches; it may be illegal."""
-    traversal = walks(nest)[rng.integers(len(walks(nest)))]
+    executed = executed_walks(nest, chip)
+    traversal = executed[rng.integers(len(executed))]
     nest = replace(_grouped(nest, rng), traversal=traversal)
     if nest.moving == Moving.KERNEL:
         nest = _scattered(nest, chip, rng, widest)

@@ -42,6 +42,7 @@ CHIPS = {
     "paper": Chip.load("paper"),
     "tiny": Chip.load("tiny"),
     "tiny-one-bank": Chip.load("tiny").replace(accumulator_banks=1),
+    "tiny-line-buffer": Chip.load("tiny").replace(traversal="line_buffer", line_buffer_words=6),
     "wide": Chip.load("wide"),
 }
 PROGRAMS, LENGTH = 24, 14

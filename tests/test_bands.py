@@ -15,7 +15,7 @@ from compiler.pipeline import INFER, Build
 from sim.fast import FastMachine
 from sim.stepping import SteppingMachine
 from tests.compiler.test_residency import sized
-from tests.test_oracle import functional, rounded, tensor
+from tests.oracle.cases import functional, rounded, tensor
 from tinycl.agreement import agree
 
 MOST_BYTES = 1200

@@ -19,8 +19,8 @@ from arch.layout import Region
 from arch.program import Entry, Program, Step
 from compiler.calibration import Calibration
 from compiler.deviations import Deviation, deviations
-from compiler.float_twin import FloatTwin, one_thread
-from compiler.graph import ACCUMULATE_FIRST, INFER, TRAIN, Graph, Role
+from compiler.float_twin import one_thread
+from compiler.graph import ACCUMULATE_FIRST, INFER, TRAIN, Graph, Role, sample_name
 from compiler.nodes import INPUT, LABEL
 from compiler.pipeline import Build, issues
 from compiler.plan import Run
@@ -38,26 +38,27 @@ _KEPT = (Role.WEIGHT, Role.BIAS)
 def check(build: Build, samples: int, watch: Callable[[], None] = lambda: None) -> None:
     """Run `samples` of calibration's samples, by training steps if the program trains, and compare.
 
-    Fills `check` in the tensors of the build's reports; `watch` is called before each sample. Raises `InputError` if
-    the program has more than one training entry, or too many instructions.
+    Fills `check` in the tensors of the build's reports; `watch` is called before each sample, or micro-batch if a step
+    takes one. Raises `InputError` if the program has more than one training entry, or too many instructions.
     """
     assert build.graph and build.reports
     if ACCUMULATE_FIRST in build.graph.entries:
         raise InputError("--check must have --micro-batch 1: a step's updates are compared with the float twin's")
     trains = TRAIN in build.graph.entries
-    probe = _Probe(build, TRAIN if trains else INFER)
-    twin = FloatTwin(build.graph)
+    probe = Probe(build, TRAIN if trains else INFER)
+    twin = build.twin()
     sums: dict[str, _Sum] = {}
     given = build.calibration
     for number in range(samples):
         watch()
-        index = number % len(given.samples)
+        taken = (number * build.graph.samples + np.arange(build.graph.samples)) % len(given.samples)
+        index = taken if len(taken) > 1 else taken[0]
         with one_thread():
             if trains:
                 twin.step(given.samples[index], given.labels[index])
             else:
                 twin.infer(given.samples[index])
-        words = probe.run(given, index)
+        words = {name: value for name, value in probe.run(given, taken).items() if twin.knows(name)}
         assert build.fractions
         for name, found in deviations(twin, words, build.fractions, build.chip).items():
             sums.setdefault(name, _Sum()).add(found)
@@ -88,7 +89,7 @@ class _Sum:
         )
 
 
-class _Probe:
+class Probe:
     """The program of an entry, a step of the plan at a time."""
 
     def __init__(self, build: Build, entry: str):
@@ -99,11 +100,14 @@ class _Probe:
         self.steps = build.plan.steps[entry]
         self.machine = FastMachine(_in_steps(build, entry))
 
-    def run(self, given: Calibration, index: int) -> dict[str, np.ndarray]:
-        """The words of every compared tensor, of the graph's shapes, after a run with one sample."""
-        self._stage(INPUT, given.samples[index])
-        if self.graph.optimiser:
-            self._stage(LABEL, np.asarray(given.labels[index], np.float64))
+    def run(self, given: Calibration, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """The words of every compared tensor, of the graph's shapes, after a run with one sample, or a micro-batch."""
+        for number, index in enumerate(indices):
+            several = len(indices) > 1
+            self._stage(sample_name(INPUT, number) if several else INPUT, given.samples[index])
+            if self.graph.optimiser:
+                target = np.asarray(given.labels[index], np.float64)
+                self._stage(sample_name(LABEL, number) if several else LABEL, target)
         words: dict[str, np.ndarray] = {}
         for number, step in enumerate(self.steps):
             self.machine.run(str(number))

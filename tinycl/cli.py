@@ -100,7 +100,11 @@ def _show_demo(result: dict) -> None:
 @click.option(
     "--micro-batch", default=1, show_default=True, help="Samples whose gradients are summed before an update."
 )
-@click.option("--batch-norm", type=click.Choice(["folded", "frozen"]), help="[default: folded; frozen with --train]")
+@click.option(
+    "--batch-norm",
+    type=click.Choice(["folded", "frozen", "batch"]),
+    help="batch: by statistics of the micro-batch.  [default: folded; frozen with --train]",
+)
 @click.option("--skip", is_flag=True, help="Leave out what costs no cycle where values are zero.")
 @click.option("--mapping", type=click.Path(path_type=Path), help="YAML of choices forced on layers.")
 @click.option("--parameters", type=click.Path(path_type=Path), help=".npz of float arrays in place of the model's.")

@@ -15,6 +15,7 @@ from compiler.graph import INFER, TRAIN, Role
 from explore.frames import counter_frame
 from sim.fast import FastMachine
 from tinycl.compiled import Compiled, chosen
+from tinycl.micro_batches import samples_taken
 from tinycl.simulation import inputs_for
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Device:
 
     def __init__(self, compiled: Compiled):
         unknown = set(compiled.reports) - {INFER, TRAIN}
-        if unknown:
+        if unknown or samples_taken(compiled.program, TRAIN) > 1:
             raise InputError("a device must be compiled with micro_batch=1: it learns from each sample at once")
         self.compiled = compiled
         self.cycles = 0

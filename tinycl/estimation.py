@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.table import Table
 
 from arch.errors import InputError
@@ -17,8 +16,9 @@ from estimate.energy import Energy, energy
 from estimate.ranges import Range
 from estimate.technology import Technology
 from sim.fast import FastMachine
+from tinycl.micro_batches import samples_taken
 from tinycl.show import MOST_ROWS, facts, shortened
-from tinycl.simulation import inputs_for
+from tinycl.simulation import inputs_for, passes
 
 MOST_SAMPLES = 16
 """Samples of a file that are run to count events."""
@@ -79,8 +79,9 @@ def workload(program: Program, request: Request, network: str) -> Workload:
 def counted_on(program: Program, work: Workload, data: Path) -> Workload:
     """The workload with the counts of a run on the samples of `data`, the mean of at most `MOST_SAMPLES`."""
     inputs = inputs_for(program, work.entry, data)
-    steps = min(MOST_SAMPLES, len(inputs["input"]))
-    result = FastMachine(program).run(work.entry, inputs, steps=steps, order=np.arange(steps), count_zeros=True)
+    steps = max(1, min(MOST_SAMPLES, len(inputs["input"])) // samples_taken(program, work.entry))
+    given, order = passes(program, work.entry, inputs, steps)
+    result = FastMachine(program).run(work.entry, given, steps=steps, order=order, count_zeros=True)
     return work.measured(program, result.per_instruction, steps)
 
 

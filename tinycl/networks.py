@@ -11,6 +11,12 @@ def digits_network() -> Network:
     return net.conv(8, bias=True).relu().conv(8, bias=True).relu().dense(10, bias=True).softmax_cross_entropy()
 
 
+def normalised_digits_network() -> Network:
+    """The digits' network with a batch normalisation after each convolution, which then needs no bias."""
+    net = Network("normalised digits", (1, 8, 8)).conv(8).batch_norm().relu().conv(8).batch_norm().relu()
+    return net.dense(10, bias=True).softmax_cross_entropy()
+
+
 def reference_network() -> Network:
     """The network whose training step takes about what TinyCL reports: 3-8-8 convolutions on 32 x 32, dense 8192-10.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from math import gcd
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from sim.fast import FastMachine
 from sim.result import Result
 from sim.stepping import SteppingMachine
 from tinycl.arrays import load_arrays
+from tinycl.micro_batches import in_passes, label_region, samples_taken
 from tinycl.show import progress
 from tinycl.training import chip_inputs
 
@@ -49,13 +51,23 @@ def run_passes(
 ) -> tuple[Image, Result]:
     """The memories after `steps` passes of `entry`, and the result of all: the samples of `inputs` in turn and over
     again. `program` stays as it is."""
-    order = np.arange(steps) % len(inputs["input"])
+    given, order = passes(program, entry, inputs, steps)
     if stepped:
-        machine, total = _stepped(program, entry, inputs, order)
+        machine, total = _stepped(program, entry, given, order)
     else:
         machine = FastMachine(program)
-        total = machine.run(entry, inputs, steps=steps, order=order, count_zeros=True)
+        total = machine.run(entry, given, steps=steps, order=order, count_zeros=True)
     return machine.image, total
+
+
+def passes(
+    program: Program, entry: str, inputs: dict[str, np.ndarray], steps: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The inputs of `steps` passes, which take the samples of `inputs` in turn and over again, and their order."""
+    there, count = len(inputs["input"]), samples_taken(program, entry)
+    turn = there // gcd(there, count)
+    given, places = in_passes(program, entry, inputs, np.arange(turn * count) % there)
+    return given, places[np.arange(steps) % turn]
 
 
 def _stepped(
@@ -119,7 +131,7 @@ def inputs_for(
     samples, labels = _read(data) if isinstance(data, Path) else data
     if samples is None or samples.shape[1:] != outer or not len(samples):
         raise InputError(f"{where}: samples must have shape [n, {list(outer)}]")
-    if "label" not in program.inputs or (entry == INFER and labels is None):
+    if label_region(program) is None or (entry == INFER and labels is None):
         return chip_inputs(program, samples)
     return chip_inputs(program, samples, _checked_labels(program, labels, len(samples), where))
 
@@ -131,14 +143,15 @@ def _read(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
 
 def _targets(program: Program) -> tuple[int, ...] | None:
     """The shape of what a loss compares with, channels first, if that is no class."""
-    label, logits = program.inputs["label"].shape, program.outputs["logits"].shape
+    region, logits = label_region(program), program.outputs["logits"].shape
+    label = region.shape if region else ()
     if label != logits:
         return None
     return (label[2], *label[:2]) if len(label) == 3 else label
 
 
 def _made_labels(program: Program, rng: np.random.Generator) -> np.ndarray | None:
-    if "label" not in program.inputs:
+    if label_region(program) is None:
         return None
     targets = _targets(program)
     return (

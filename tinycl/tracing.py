@@ -7,7 +7,7 @@ from pathlib import Path
 from arch.program import Program
 from explore.pictures import write_trace
 from sim.fast import FastMachine
-from tinycl.simulation import inputs_for
+from tinycl.simulation import inputs_for, passes
 
 
 def trace_pass(program: Program, entry: str, data: Path | None, path: Path) -> None:
@@ -15,5 +15,6 @@ def trace_pass(program: Program, entry: str, data: Path | None, path: Path) -> N
 
     Raises `InputError` on data that does not fit, and where the file cannot be written.
     """
-    inputs = {name: values[:1] for name, values in inputs_for(program, entry, data).items()}
-    write_trace(path, program, entry, FastMachine(program).run(entry, inputs))
+    inputs, _ = passes(program, entry, inputs_for(program, entry, data), 1)
+    one = {name: values[:1] for name, values in inputs.items()}
+    write_trace(path, program, entry, FastMachine(program).run(entry, one))

@@ -14,18 +14,19 @@ from arch.image import quantised
 from arch.isa import ENGINES, Rounding
 from arch.program import Program
 from compiler import Calibration, Network, Options, compile_network
-from compiler.float_twin import FloatTwin
 from compiler.formats import Headroom
 from compiler.pipeline import INFER, TRAIN
 from sim.fast import FastMachine
 from tinycl.data import DataSet
+from tinycl.micro_batches import in_passes, label_region
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How both are trained: plain SGD at batch 1, the samples shuffled anew each epoch.
+    """How both are trained: plain SGD, the samples shuffled anew each epoch; at batch 1, or, with `batch_norm` "batch",
+    by `micro_batch` samples, those that fill none left out.
 
-    Formats fit what `calibration_steps` in float64 show, times `headroom`.
+    Formats fit what `calibration_steps` samples in float64 show, times `headroom`.
     """
 
     epochs: int = 20
@@ -33,8 +34,12 @@ class Recipe:
     held_out: float = 0.2
     calibration_steps: int = 1437
     headroom: Headroom = field(default_factory=Headroom)
+    batch_norm: str = ""
+    micro_batch: int = 1
 
 
+BATCH = Recipe(learning_rate=2.0**-4, batch_norm="batch", micro_batch=8)
+"""Batch normalisation by the statistics of eight samples."""
 RESNET8 = Recipe(
     epochs=12,
     learning_rate=2.0**-7,
@@ -66,8 +71,8 @@ def chip_inputs(program: Program, samples: np.ndarray, labels: np.ndarray | None
     region = program.inputs["input"]
     values = np.moveaxis(samples, 1, -1) if samples.ndim == 4 else samples
     inputs = {"input": quantised(values, region.fraction, program.chip, "input")}
-    if "label" in program.inputs:
-        target = program.inputs["label"]
+    target = label_region(program)
+    if target:
         given = np.zeros((len(samples), *target.shape)) if labels is None else np.asarray(labels)
         given = np.moveaxis(given, 1, -1) if given.ndim == 4 else given
         inputs["label"] = quantised(given.reshape(-1, *target.shape), target.fraction, program.chip, "label")
@@ -76,7 +81,8 @@ def chip_inputs(program: Program, samples: np.ndarray, labels: np.ndarray | None
 
 def accuracy(machine: FastMachine, inputs: dict[str, np.ndarray], labels: np.ndarray) -> float:
     """The share of samples whose largest logit on the chip is the label's (the first of equals)."""
-    logits = machine.run(INFER, inputs, steps=len(labels), collect=("logits",)).outputs["logits"]
+    given = {"input": inputs["input"]}
+    logits = machine.run(INFER, given, steps=len(labels), collect=("logits",)).outputs["logits"]
     return float(np.mean(np.argmax(logits, axis=1) == labels))
 
 
@@ -109,20 +115,23 @@ def train_both(
         update_rounding=update_rounding,
         seed=seed + 1,
         headroom=recipe.headroom,
+        batch_norm=recipe.batch_norm,
+        micro_batch=recipe.micro_batch,
     )
     build = compile_network(network, chip, start, calibration, options)
-    assert build.program and build.graph
+    assert build.program
     machine = FastMachine(build.program)
-    twin = FloatTwin(build.graph)
+    twin = build.twin()
     inputs = chip_inputs(build.program, data.samples, data.labels)
     held_out = {name: values[test] for name, values in inputs.items()}
     rng = np.random.default_rng(seed)
     result = Trained(seed, program=build.program)
     for _ in range(recipe.epochs):
         order = rng.permutation(train)
-        counters = machine.run(TRAIN, inputs, steps=len(order), order=order).counters
+        given, places = in_passes(build.program, TRAIN, inputs, order)
+        counters = machine.run(TRAIN, given, steps=len(places), order=places).counters
         twin.train(data.samples, data.labels, order)
-        result.steps += len(order)
+        result.steps += len(places)
         result.saturations += int(counters[list(ENGINES), Event.SATURATIONS].sum())
         result.lost_updates += int(counters[list(ENGINES), Event.LOST_UPDATES].sum())
         result.chip.append(accuracy(machine, held_out, data.labels[test]))

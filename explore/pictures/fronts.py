@@ -79,6 +79,8 @@ def pareto_front(
 
 def _numbers(table: pd.DataFrame, x: str, y: str, label: str) -> pd.DataFrame:
     """The rows with a number in both columns."""
+    if "fits" in table.columns and not table["fits"].any():
+        raise InputError(f"no point of the table fits; the first because of {table['reason'].iloc[0]}")
     missing = [name for name in (x, y, label) if name not in table.columns]
     if missing:
         raise InputError(f"the table must have columns {', '.join(missing)}; it has {', '.join(map(str, table))}")

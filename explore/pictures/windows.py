@@ -39,33 +39,42 @@ def walk(name: str, height: int, width: int, kernel: int) -> Walk:
     """The walk of a K x K window (`kernel` = K) over a same-padded `height` x `width` map, pad (K - 1) div 2.
 
     A start brings K x K words and every move K of them (`arch.traversal`); words in the padding are not read. A line
-    buffer keeps K - 1 rows and reads every word of the map once, the word at the window's lower right corner: counted
-    by closed form, since no chip of this version has one.
+    buffer walks as the raster does, but in every row of positions but the first reads the window's lowest row alone: it
+    holds the others.
     """
     order = Traversal.SNAKE if name == "snake" else Traversal.RASTER
     positions = list(path(height, width, order))
     rows, columns = (np.array([getattr(item, side) for item in positions]) for side in ("row", "column"))
-    if name == "line buffer":
-        return _buffered(rows, columns, height, width, kernel)
     pad = (kernel - 1) // 2
     words = [_brought(item.row - pad, item.column - pad, item.move, kernel) for item in positions]
     new = [_inside(some, height, width) for some in words]
     whole = (_brought(item.row - pad, item.column - pad, Move.START, kernel) for item in positions)
     held = [_inside(some, height, width) for some in whole]
+    if name == "line buffer":
+        lowest = rows - pad + kernel - 1
+        new = [
+            {word for word in some if word[0] == last or row == 0}
+            for some, row, last in zip(new, rows.tolist(), lowest.tolist(), strict=True)
+        ]
+        held = _held(held, words, height, width)
     brought, read = np.cumsum([len(some) for some in words]), np.cumsum([len(some) for some in new])
     return Walk(name, rows, columns, brought, read, new, held)
 
 
-def _buffered(rows: np.ndarray, columns: np.ndarray, height: int, width: int, kernel: int) -> Walk:
-    """The line buffer's walk: what it has read ends with the window's lower right corner, row by row."""
-    after = kernel - 1 - (kernel - 1) // 2  # rows and columns of the window behind its middle
-    corner = (rows + after) * width + np.minimum(columns + after, width - 1) + 1
-    read = np.minimum(corner, height * width)
-    before = np.concatenate([[0], read[:-1]])
-    keeps = (kernel - 1) * width + kernel
-    new = [{divmod(word, width) for word in range(a, b)} for a, b in zip(before.tolist(), read.tolist(), strict=True)]
-    held = [{divmod(word, width) for word in range(max(0, end - keeps), end)} for end in read.tolist()]
-    return Walk("line buffer", rows, columns, read, read, new, held)
+def _held(
+    windows: list[set[tuple[int, int]]], words: list[list[tuple[int, int]]], height: int, width: int
+) -> list[set[tuple[int, int]]]:
+    """For each position the words in the window, and in a line buffer, which keeps of every column brought the lower
+    K - 1 words.
+    """
+    lines: dict[int, set[tuple[int, int]]] = {}
+    found = []
+    for window, some in zip(windows, words, strict=True):
+        top = min(y for y, _ in some)
+        for column in {x for _, x in some}:
+            lines[column] = _inside([(y, x) for y, x in some if x == column and y > top], height, width)
+        found.append(window.union(*lines.values()))
+    return found
 
 
 def _inside(words: list[tuple[int, int]], height: int, width: int) -> set[tuple[int, int]]:

@@ -46,3 +46,15 @@ def test_a_scatter_writes_beside_its_pixels():
 def test_a_block_walk_that_emits_at_the_end_lasts_as_long_as_its_blocks():
     dense = Compute(**mode_fields("dense"), traversal=Traversal.BLOCK, width=8, target_space=Space.GRADIENT)
     assert duration(dense, TINY) > duration(replace(dense, width=4), TINY) > 0
+
+
+def test_a_line_buffer_holds_the_columns_that_windows_meet():
+    chip = TINY.replace(traversal="line_buffer", line_buffer_words=5)
+    walk = Compute(
+        **mode_fields("convolution"), traversal=Traversal.RASTER, width=5, source_width=6, pad_left=1, target=32
+    )
+    assert not list(nest_problems(walk, chip))
+    (problem,) = nest_problems(replace(walk, width=6), chip)
+    assert "at most 5 columns" in problem and "line_buffer_words" in problem
+    assert not list(nest_problems(replace(walk, width=6, traversal=Traversal.SNAKE), TINY))
+    assert list(nest_problems(replace(walk, traversal=Traversal.SNAKE), chip)) == ["traversal must be RASTER"]

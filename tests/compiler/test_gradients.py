@@ -74,6 +74,7 @@ LAYERS = {
     "overlapping max pool": lambda net: net.max_pool(3, stride=2, padding=1),
     "average pool": lambda net: net.average_pool(2),
     "padded average": lambda net: net.average_pool(3, stride=2, padding=1, count_include_pad=True),
+    "average of what is there": lambda net: net.average_pool((3, 2), stride=(2, 1), padding=(1, 1, 1, 0)),
     "average of all": lambda net: net.average_pool((7, 6)),
     "global average": lambda net: net.global_average_pool().flatten(),
     "global average map": lambda net: net.global_average_pool().conv(3, 1),
@@ -254,7 +255,7 @@ def test_convolutions_of_any_attributes(case, seed):
     st.tuples(st.integers(1, 3), st.integers(1, 3)),
     st.tuples(st.integers(1, 3), st.integers(1, 3)),
     st.tuples(*[st.integers(0, 2)] * 4),
-    st.sampled_from(("max", "average")),
+    st.sampled_from(("max", "average", "average of what is there")),
     st.integers(0, 99),
 )
 def test_pools_of_any_attributes(extents, kernel, stride, pads, kind, seed):
@@ -263,7 +264,7 @@ def test_pools_of_any_attributes(extents, kernel, stride, pads, kind, seed):
     if kind == "max":
         network.max_pool(kernel, stride=stride, padding=pads)
     else:
-        network.average_pool(kernel, stride=stride, padding=pads, count_include_pad=True)
+        network.average_pool(kernel, stride=stride, padding=pads, count_include_pad=kind == "average")
     compared(network.mean_squared_error(), seed)
 
 

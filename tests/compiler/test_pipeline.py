@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from arch.chip import Chip
-from arch.isa import Compute, Engine, Rounding
+from arch.events import Event
+from arch.isa import Compute, Engine, Rounding, Traversal
+from arch.workload import Workload
 from compiler import Calibration, Network, NetworkError, Options, compile_network
 from compiler.pipeline import INFER, PASSES, TRAIN
 from compiler.report import Report
@@ -67,6 +69,39 @@ def test_the_snake_loads_what_it_should(build):
     )
     assert raster.reports
     assert {row.window_words for row in raster.reports[TRAIN].rows if row.window_words} == {3_264}
+
+
+def test_the_line_buffer_reads_each_word_once(build):
+    """As many cycles and words of windows as the raster, and of every convolution's moving map 32 x 32 reads."""
+    work = {}
+    for traversal in ("raster", "line_buffer"):
+        chip = PAPER.replace(traversal=traversal)
+        program = compile_network(build.network, chip, build.parameters, build.calibration, build.options).program
+        assert program
+        work[traversal] = Workload.of(program, TRAIN)
+    raster, buffered = work["raster"], work["line_buffer"]
+    assert buffered.cycles == raster.cycles
+    walks = [pair for pair in zip(raster.rows, buffered.rows, strict=True) if pair[0].counts[Event.WINDOW_WORDS]]
+    assert len(walks) == 5
+    for before, after in walks:
+        assert after.counts[Event.WINDOW_WORDS] == before.counts[Event.WINDOW_WORDS] == 3_264
+        reads = [row.counts[Event.FEATURE_READS] + row.counts[Event.GRADIENT_READS] for row in (before, after)]
+        assert reads[0] - reads[1] == 3_008 - 1_024
+        assert (after.line_reads, after.line_writes) == (31 * 32, 32 * 32)
+    for name in Event:
+        if name not in (Event.FEATURE_READS, Event.GRADIENT_READS):
+            assert buffered.counts[name] == raster.counts[name]
+
+
+def test_maps_wider_than_the_line_buffer_are_walked_as_pixels():
+    chip = PAPER.replace(traversal="line_buffer", line_buffer_words=7)
+    for width, traversal in ((7, Traversal.RASTER), (8, Traversal.PIXELS)):
+        network = Network("wide", (8, 5, width)).conv(8)
+        few = Calibration(np.ones((1, *network.input_shape)), np.zeros(1, int), 1)
+        program = compile_network(network, chip, network.initial(0), few, Options(train=False)).program
+        assert program
+        nests = [item for item in program.streams[Engine.ARRAY] if isinstance(item, Compute)]
+        assert {item.traversal for item in nests} == {traversal}
 
 
 def test_inference_has_no_gradient(build):

@@ -44,3 +44,41 @@ class TorchNetwork:
         """The loss's gradient to every parameter."""
         found = torch.autograd.grad(self.loss(sample, label), list(self.parameters.values()))
         return {name: gradient.numpy() for name, gradient in zip(self.parameters, found, strict=True)}
+
+
+class TorchBatchNetwork:
+    """A network in train mode: batch normalisations by the statistics of the samples, whose running ones follow.
+
+    All parameters but running statistics are leaves in `parameters`.
+    """
+
+    def __init__(self, network: Network, parameters: dict[str, np.ndarray]):
+        self.network = network
+        self.all = {name: torch.tensor(np.array(value, np.float64)) for name, value in parameters.items()}
+        self.parameters = {name: value.requires_grad_() for name, value in self.all.items() if ".running_" not in name}
+
+    def values(self, samples: np.ndarray) -> dict[str, Tensor]:
+        """Every value of a micro-batch, [n, *shape]; what the loss reads is "result"."""
+        values = {"input": torch.tensor(np.array(samples, np.float64))}
+        for node in self.network.nodes:
+            given = {role: self.all[name] for role, name in node.parameters.items()}
+            if node.operator in LOSSES:
+                values["result"] = values[node.inputs[0]]
+            elif node.operator == "BatchNormalization":
+                values[node.name] = functional.batch_norm(
+                    values[node.inputs[0]],
+                    **given,
+                    training=True,
+                    momentum=node.attributes.momentum,  # type: ignore[attr-defined]
+                    eps=node.attributes.epsilon,  # type: ignore[attr-defined]
+                )
+            else:
+                inputs = [values[name] for name in node.inputs]
+                values[node.name] = OPERATORS[node.operator](node, inputs, given)
+        return values
+
+    def loss(self, result: Tensor, labels: np.ndarray) -> Tensor:
+        """The mean loss of a micro-batch."""
+        if self.network.nodes[-1].operator == "MeanSquaredError":
+            return functional.mse_loss(result, torch.tensor(np.array(labels, np.float64)).reshape(result.shape))
+        return functional.cross_entropy(result, torch.tensor(labels))

@@ -64,17 +64,16 @@ def test_no_row_is_above_the_roof(compiled):
 @pytest.mark.parametrize("shape", [(8, 8), (32, 32), (5, 9), (3, 3)])
 @pytest.mark.parametrize("name", WALKS)
 def test_walks_read_what_the_chip_reads(name, shape):
-    """Snake and raster against `arch.counts`; a line buffer reads each word once."""
+    """Each walk against `arch.counts` on its chip; a line buffer reads each word once."""
     height, width = shape
     found = walk(name, height, width, PAPER.kernel)
     assert found.new[0] and set.union(*found.new) == {(y, x) for y in range(height) for x in range(width)}
     assert sum(map(len, found.new)) == found.read[-1]
     if name == "line buffer":
         assert found.read[-1] == height * width
-        return
     nest = Compute(
         **mode_fields("convolution"),
-        traversal=Traversal[name.upper()],
+        traversal=Traversal.SNAKE if name == "snake" else Traversal.RASTER,
         height=height,
         width=width,
         source_height=height,
@@ -82,7 +81,7 @@ def test_walks_read_what_the_chip_reads(name, shape):
         pad_top=1,
         pad_left=1,
     )
-    events = counted(nest, PAPER)
+    events = counted(nest, PAPER.replace(traversal=name.replace(" ", "_")))
     assert (found.read[-1], found.brought[-1]) == (events[Event.FEATURE_READS], events[Event.WINDOW_WORDS])
 
 
@@ -93,6 +92,7 @@ def test_a_window_has_what_it_needs(name):
     for row, column, held in zip(found.rows, found.columns, found.held, strict=True):
         under = {(y, x) for y in range(row - 1, row + 2) for x in range(column - 1, column + 2)}
         assert {(y, x) for y, x in under if 0 <= y < 5 and 0 <= x < 6} <= held
+        assert len(held) <= 3 * 3 + (2 * 6 if name == "line buffer" else 0)
 
 
 def test_lives():
@@ -167,6 +167,9 @@ def test_fronts():
         pictures.pareto_front(table, "cycles", "area")
     with pytest.raises(InputError, match="no row"):
         pictures.pareto_front(table.assign(cycles=None), "cycles", "right")
+    nothing = table[["chip"]].assign(fits=False, reason="array: 4782 instructions")
+    with pytest.raises(InputError, match="because of array: 4782"):
+        pictures.pareto_front(nothing, "cycles", "right")
 
 
 def test_long_names_of_a_front_are_whole():

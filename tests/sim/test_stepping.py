@@ -43,7 +43,9 @@ from tests.sim.reference import Reference
 CHIPS = {name: Chip.load(name) for name in ("tiny", "wide", "paper")}
 CHIPS["tiny, 1 bank"] = CHIPS["tiny"].replace(accumulator_banks=1)
 CHIPS["paper, 1 bank"] = CHIPS["paper"].replace(accumulator_banks=1)
-CHIPS["few registers"] = CHIPS["paper"].replace(kernel_registers=3, accumulator_banks=3)
+CHIPS["few registers, line buffer"] = CHIPS["paper"].replace(
+    kernel_registers=3, accumulator_banks=3, traversal="line_buffer", line_buffer_words=7
+)
 CHIPS["tiny, 3 banks"] = CHIPS["tiny"].replace(accumulator_banks=3, kernel_registers=5)
 CHIPS["one weight port"] = Chip.load("paper-one-port")
 CHIPS["many registers"] = CHIPS["wide"].replace(kernel_registers=7, accumulator_banks=16)

@@ -38,7 +38,7 @@ def odd() -> Chip:
 
 
 def inside() -> Chip:
-    """A chip without an external memory, of four lanes."""
+    """A chip without an external memory, of four lanes, with a line buffer."""
     return Chip.load("tiny").replace(
         name="inside",
         lanes=4,
@@ -47,6 +47,8 @@ def inside() -> Chip:
         accumulator_banks=5,
         vector_unit={"elements_per_cycle": 4},
         external_memory=None,
+        traversal="line_buffer",
+        line_buffer_words=11,
     )
 
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from amaranth.hdl import Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 
 import rtl.array_engine
 import rtl.counters
+import rtl.line_buffer
 import rtl.multipliers
 import rtl.sequencer
 import rtl.window_walk
@@ -25,7 +26,7 @@ from testbenches.bench import CHIP_TOP
 
 SELECT = 0xFF << 24
 """A byte address that nothing else answers to."""
-ROUNDING, PADDING, TOKEN, COUNTER, ABORT, ZERO = range(1, 7)
+ROUNDING, PADDING, TOKEN, COUNTER, ABORT, ZERO, LINES = range(1, 8)
 
 
 class Mutant(TinyCL):
@@ -53,6 +54,7 @@ def _planted(selected: Signal) -> Iterator[None]:
     rounded, inside = rtl.writeback.rounded, rtl.window_walk.WindowWalk._inside
     waiting, elaborate = rtl.sequencer.Sequencer._waiting, rtl.counters.Counters.elaborate
     count_zeros = rtl.multipliers.Multipliers._count_zeros
+    shifted = rtl.line_buffer.LineBuffer._shifted
 
     def wrong_rounding(m, chip, value, *rest):
         """Negative sums are rounded one up."""
@@ -83,12 +85,17 @@ def _planted(selected: Signal) -> Iterator[None]:
             m.d.comb += looked_at.eq(stationary)
         count_zeros(self, m, looked_at, stationary)
 
+    def wrong_lines(self):
+        """A column stays in the lines that it came from."""
+        return Mux(on(LINES), Cat(self.lines)[: len(shifted(self))], shifted(self))
+
     with (
         patch.object(rtl.writeback, "rounded", wrong_rounding),
         patch.object(rtl.window_walk.WindowWalk, "_inside", wrong_padding),
         patch.object(rtl.sequencer.Sequencer, "_waiting", wrong_waiting),
         patch.object(rtl.counters.Counters, "elaborate", wrong_counter),
         patch.object(rtl.multipliers.Multipliers, "_count_zeros", wrong_zeros),
+        patch.object(rtl.line_buffer.LineBuffer, "_shifted", wrong_lines),
         # an abort leaves suppliers and nest as they are
         patch.object(rtl.array_engine, "ResetInserter", lambda abort: ResetInserter(abort & ~on(ABORT))),
     ):

@@ -148,7 +148,8 @@ def test_random_chips_are_legal_and_varied():
     assert {chip.row_beats == 1 for chip in chips} == {True, False}
     assert any(chip.taps % chip.weight_memory.banks for chip in chips)
     assert {chip.external_beats for chip in chips if chip.external_memory} == {1, 2, 4, 8}
-    assert {chip.traversal for chip in chips} == {"snake", "raster"}
+    assert {chip.traversal for chip in chips} == {"snake", "raster", "line_buffer"}
+    assert any(chip.line_buffer_words for chip in chips)
     assert min(chip.lanes for chip in chips) == 1
     assert any(chip.accumulator_bits == max(16, chip.narrowest_accumulator) for chip in chips)
 

@@ -19,7 +19,7 @@ from testbenches.lockstep import Difference, LockStep, Scenario
 from testbenches.lockstep_cases import Run, run_case
 from tests.testbenches import mutants
 
-CHIP = Chip.load("tiny")
+CHIP = Chip.load("tiny").replace(traversal="line_buffer")
 _PROGRAMS = 40
 
 
@@ -103,6 +103,12 @@ def test_rtl_zero_products(lockstep):
     check(difference, instruction)
     assert difference.signal == "counter ZERO_PRODUCTS" and difference.found < difference.expected
     assert isinstance(instruction, Compute)
+
+
+def test_rtl_lines(lockstep):
+    difference, instruction = found(lockstep, mutants.LINES)
+    check(difference, instruction)
+    assert isinstance(instruction, Compute) and instruction.moving == Moving.WINDOW and instruction.height > 1
 
 
 def test_rtl_abort(lockstep):
