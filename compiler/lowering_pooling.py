@@ -12,10 +12,17 @@ from compiler.graph import Operation, Operator
 from compiler.lowering_linear import alike
 from compiler.lowering_values import Lowering
 from compiler.nodes import NetworkError, Node, PoolAttributes
+from compiler.walks import WIDEST
 
 
 def max_pool(lowering: Lowering, node: Node) -> None:
     """The largest value of each window; what joins maps that it alone reads, for inference, joins the pooled ones."""
+    assert isinstance(node.attributes, PoolAttributes)
+    if max(node.attributes.kernel_shape) > WIDEST:
+        rows, columns = node.attributes.kernel_shape
+        raise NetworkError(
+            f"{node.name}: a maximum over {rows} x {columns} must have at most {WIDEST} rows and columns; pool twice"
+        )
     source = lowering.natural(node, node.inputs[0])
     before = lowering.private(node, source.name)
     if lowering.train or lowering.network.fractions or not (before and _joins(before)):
