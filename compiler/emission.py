@@ -14,11 +14,19 @@ from compiler import emission_products as products
 from compiler import emission_weights as weights
 from compiler.emitter import Emitter
 from compiler.graph import Operation, Operator
+from compiler.nodes import NetworkError
 
 
 def emit(operation: Operation, on: Emitter) -> list[Instruction]:
-    """The instructions that make the views' part of an operation's output, in order, without tokens."""
-    return list(_EMIT[operation.operator](operation, on))
+    """The instructions that make the views' part of an operation's output, in order, without tokens.
+
+    Raises `NetworkError` naming the layer if it needs more than instructions can say.
+    """
+    try:
+        return list(_EMIT[operation.operator](operation, on))
+    except NetworkError as error:
+        named = str(error).startswith(f"{operation.layer}:")
+        raise error if named else NetworkError(f"{operation.layer}: {error}") from None
 
 
 def engine_of(operation: Operation) -> Engine:

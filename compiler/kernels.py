@@ -211,6 +211,8 @@ class Kernels:
             self._layouts[operation.weight] = self._convolution(operation, graph.tensors[operation.weight])
         elif operation.weight and operation.weight not in self._layouts:
             self._layouts[operation.weight] = self._dense(operation, graph.tensors[operation.weight])
+        if operation.operator == Operator.CONV_BIAS_GRADIENT:
+            self._check_bias(operation)
         if operation.bias and operation.bias not in self._layouts:
             shape = graph.tensors[operation.bias].shape
             count = rows_of(Kind.BIAS, shape, self.chip)
@@ -218,10 +220,19 @@ class Kernels:
         if operation.operator in _OWN:
             self._layouts[rows_name(operation)] = self._own(operation)
 
+    def _check_bias(self, operation: Operation) -> None:
+        """A bias's gradient makes a row of a plane each tap in one instruction."""
+        (filters,), chip = self.graph.tensors[operation.bias].shape, self.chip
+        if min(chip.words(filters), chip.taps) > WIDEST:
+            raise NetworkError(
+                f"{operation.layer}: training needs a bias of at most {WIDEST * chip.lanes} filters, {WIDEST} words of "
+                f"the lanes of chip {chip.name}, not {filters}; leave the bias out"
+            )
+
     def _convolution(self, operation: Operation, weight: Tensor) -> Rows:
         chip, shape = self.chip, weight.shape
         outputs, inputs, height, width = shape
-        columns = -(-width // -(-width // chip.taps))
+        columns = -(-width // -(-width // min(chip.taps, WIDEST)))
         chunk = max(1, min(height, chip.taps // width))
         cut = KernelRows(chunk=chunk) if columns == width else KernelRows(chunk=1, columns=columns)
         if inputs == 1 and operation.groups == outputs:

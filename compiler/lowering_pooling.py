@@ -12,10 +12,17 @@ from compiler.graph import Operation, Operator
 from compiler.lowering_linear import alike
 from compiler.lowering_values import Lowering
 from compiler.nodes import NetworkError, Node, PoolAttributes
+from compiler.walks import WIDEST
 
 
 def max_pool(lowering: Lowering, node: Node) -> None:
     """The largest value of each window; what joins maps that it alone reads, for inference, joins the pooled ones."""
+    assert isinstance(node.attributes, PoolAttributes)
+    if max(node.attributes.kernel_shape) > WIDEST:
+        rows, columns = node.attributes.kernel_shape
+        raise NetworkError(
+            f"{node.name}: a maximum over {rows} x {columns} must have at most {WIDEST} rows and columns; pool twice"
+        )
     source = lowering.natural(node, node.inputs[0])
     before = lowering.private(node, source.name)
     if lowering.train or lowering.network.fractions or not (before and _joins(before)):
@@ -99,7 +106,7 @@ def _of_what_is_there(lowering: Lowering, node: Node) -> None:
         stride=alike(attributes.strides, node.shape[1:]),
         pads=attributes.pads[:2],
         groups=source.shape[0],
-        extents=source.shape[1:],
+        extents=(source.shape[1], source.shape[2]),
     )
     counts = np.array([inside for _, inside in parts(operation, node.shape)])
     if counts.min() < 1:

@@ -75,4 +75,7 @@ def _check_sizes(network: Network, chip: Chip) -> None:
         if prod(shape) > most:
             where = f"input of {network.name}" if name == INPUT else name
             way = "enlarge its memories" if chip.external_memory else "give it an external_memory"
-            raise NetworkError(f"{where}: {list(shape)} must fit a memory of chip {chip.name}, {most} elements; {way}")
+            short = -(-(prod(shape) - most) * chip.word_bits // 8)
+            raise NetworkError(
+                f"{where}: {list(shape)} does not fit any memory of chip {chip.name}: {short} bytes too few; {way}"
+            )

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MOST_SHOWN, MOST_COLUMNS, MOST_REASONS = 40, 9, 20
 """Of a table for people."""
-_UNSHOWN = ("network", "fits", "reason", "entry", "macs", "estimated", "time_us", "window_words", "seeds")
+_UNSHOWN = ("network", "fits", "reason", "entry", "macs", "estimated", "time_us", "window_words", "map_reads", "seeds")
 _RANGES = ("energy_low", "energy_high", "area_low", "area_high")
 
 Networks = Sequence[Network | Model | str | PathLike[str]]
@@ -124,8 +124,9 @@ def shown(table: DataFrame, front: DataFrame) -> list[RichTable]:
     rows = front if len(front) else table.query("fits")
     names = _telling(rows)
     tables = []
-    for network in rows["network"].unique():
-        some, there = rows[rows["network"] == network], int((table["network"] == network).sum())
+    points = Counter(table["network"])
+    for network, some in rows.groupby("network", sort=False):
+        there = points[network]
         most = f", the first {MOST_SHOWN} of them here" if len(some) > MOST_SHOWN else ""
         what = "best" if len(front) else "that fit"
         best = RichTable(title=f"{network}: {there:,} points, {len(some):,} of them {what}{most}")
@@ -149,7 +150,7 @@ def _telling(rows: DataFrame) -> list[str]:
     names.remove("chip")  # its fields say it
     told: list[str] = []
     for name in names:
-        if rows[name].nunique(dropna=False) > 1 and not any(rows[name].equals(rows[other]) for other in told):
+        if len(rows[[name]].drop_duplicates()) > 1 and not any(rows[name].equals(rows[other]) for other in told):
             told.append(name)
     return told
 

@@ -6,6 +6,7 @@ import pytest
 from arch.chip import Chip
 from arch.errors import InputError
 from compiler import Calibration, Network, NetworkError, Options, compile_network
+from explore.chips import changed
 
 PAPER = Chip.load("paper")
 
@@ -20,6 +21,7 @@ def calibration(network: Network) -> Calibration:
 
 
 ALONE = PAPER.replace(external_memory=None)
+MANY_TAPS = changed(PAPER, ["taps=16", "lanes=4"])
 INFER = Options(train=False)
 
 
@@ -40,6 +42,14 @@ INFER = Options(train=False)
         ),
         (Network("n", (8, 100, 100)).conv(8).dense(3), INFER, ALONE, ["feature memory", "bytes too few", "external"]),
         (Network("n", (8, 60, 60)).dense(10), INFER, ALONE, ["dense1.weight", "weight memory", "bytes too few"]),
+        (Network("n", (1, 40, 40)).max_pool(16), INFER, PAPER, ["max_pool1", "16 x 16", "at most 15", "pool twice"]),
+        (Network("n", (3, 40, 40)).conv(8, dilation=16), INFER, PAPER, ["conv1: ", "rows of padding"]),
+        (
+            Network("n", (1, 8, 8)).conv(61, bias=True).dense(3).softmax_cross_entropy(),
+            Options(),
+            MANY_TAPS,
+            ["conv1", "bias of at most 60 filters", "leave the bias out"],
+        ),
         (small(), Options(learning_rate=0.03), PAPER, ["learning_rate", "power of two", "0.015625", "0.03125"]),
         (small(), Options(learning_rate=2.0), PAPER, ["learning_rate", "2.0"]),
         (small(), Options(momentum=1.0), PAPER, ["momentum", "1.0"]),
@@ -51,7 +61,7 @@ INFER = Options(train=False)
             Network("n", (1, 8, 8)).conv(2).batch_norm().dense(3).softmax_cross_entropy(),
             Options(batch_norm="batch"),
             PAPER,
-            ["batch_norm1", "frozen", "folded"],
+            ["batch_norm1", "micro_batch", "frozen"],
         ),
         (
             Network("n", (1, 8, 8)).dropout().conv(2).dropout(0.2).dense(3).softmax_cross_entropy(),
@@ -78,6 +88,13 @@ def test_what_the_chip_cannot_do_is_refused_by_name(network, options, chip, word
         compile_network(network, chip, network.initial(0), calibration(network), options)
     assert "\n" not in str(error.value)
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_kernels_wider_than_an_instruction_can_say_are_cut():
+    """A field of kernel columns holds 15; a chip of 16 taps cuts 16 columns into two times 8, as one of 9 taps does."""
+    network = Network("n", (1, 8, 20)).conv(2, (1, 16)).dense(3).softmax_cross_entropy()
+    build = compile_network(network, MANY_TAPS, network.initial(0), calibration(network))
+    assert build.program
 
 
 def test_parameters_must_be_whole_and_finite():

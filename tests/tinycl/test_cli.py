@@ -149,6 +149,14 @@ def test_sizes_that_cannot_fit_are_refused_unallocated(tmp_path):
     _refused(call("compile", large, "--chip", "wide", "-o", tmp_path / "x.tcl"), ["wide", "external_memory"])
 
 
+def test_a_chip_alone_says_by_how_many_bytes(tmp_path):
+    """tiny's map memories have 3,072 bytes; 3 channels of 24 x 24 take 3,456."""
+    path = _write(tmp_path / "a.yaml", NETWORK.replace("[1, 6, 6]", "[3, 24, 24]"))
+    _refused(
+        call("compile", path, "--chip", "tiny", "--set", "external_memory=null"), ["input of small", "384 bytes too"]
+    )
+
+
 def test_rtl_is_written_whole(tmp_path):
     path = tmp_path / "chip.v"
     assert call("rtl", "--chip", "tiny", "-o", path).exit_code == 0

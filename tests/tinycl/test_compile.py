@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -12,7 +14,9 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
 from arch.program import Program
-from compiler.report import SCHEMA, Report
+from compiler.bounds import Bounds, limit_of
+from compiler.report import SCHEMA, Report, Row
+from compiler.report_tensors import Check, TensorRow
 from tinycl.cli import main
 from tinycl.models import BUILT
 
@@ -226,6 +230,22 @@ def test_reports_are_of_this_schema_and_whole(normalised):
         assert all(item.largest <= item.limit for item in report.tensors)
         for store, count in report.used_bytes.items():
             assert (count > 0) == (report.traffic[store].reads + report.traffic[store].writes > 0)
+
+
+def test_the_page_documents_the_schema():
+    """Each table of docs/report.md names the fields that `--json` writes, and no other; and every limit."""
+    page = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
+    sections = {part.partition("\n")[0]: part.partition("\n")[2] for part in re.split(r"^## ", page, flags=re.M)[1:]}
+    row, limits = sections["A row"].split("`limited_by` is one of:")
+    tensor, check = sections["A tensor"].split("`--check N` runs")
+    for text, kind in ((sections["An entry"], Report), (row, Row), (tensor, TensorRow), (check, Check)):
+        named = [name for cell in re.findall(r"^\| (`.*?) \|", text, re.M) for name in re.findall(r"`(\w+)`", cell)]
+        assert sorted(named) == sorted(kind.model_fields)
+    told = re.findall(r"^\| `([\w ]+)` \|", limits, re.M)
+    none = dict.fromkeys(("taps", "lanes", "weight_port", "map_port", "dma"), 0.0)
+    lost = [limit_of(Bounds(cycles=100, ideal=50, **none | {name: 40.0})) for name in none]
+    reached = [*lost, *(limit_of(Bounds(cycles=100, ideal=ideal, **none)) for ideal in (0, 50, 99))]
+    assert sorted(told) == sorted(reached)
 
 
 def test_dense_layers_have_their_bandwidth_bound(tmp_path):
