@@ -1,6 +1,7 @@
 """Energy and area of hand-made counts in a technology of round numbers, computed anew here by other arithmetic."""
 
 import json
+from dataclasses import replace
 from math import exp, log, sqrt
 
 import numpy as np
@@ -56,6 +57,17 @@ def test_memories(tmp_path):
     assert joules(found, "weight memory") == pytest.approx(3 * 10 * 1e-12)
     assert joules(found, "gradient memory") == 0
     assert joules(found, "program memory") == pytest.approx(2 * 50 * 1e-12)
+
+
+def test_line_buffer(tmp_path):
+    """64 words of two lines: two of the table's macros side by side, twice; its words move through the window too."""
+    made, chip = technology(tmp_path), PAPER.replace(traversal="line_buffer")
+    read = work(FEATURE_READS=9)
+    found = energy(replace(read, chip=chip, rows=(replace(read.rows[0], line_reads=5, line_writes=3),)), made)
+    assert joules(found, "line buffer") == pytest.approx((5 * 20 + 3 * 40) * 1e-12)
+    assert joules(found, "window") == pytest.approx(joules(energy(work(FEATURE_READS=9 + 5 * 2), made), "window"))
+    assert area(chip, made).tree["memories"]["line buffer"].central == pytest.approx(2 * 2 * 0.1)
+    assert "line buffer" not in energy(read, made).lines
 
 
 def test_clock_and_leakage(tmp_path):
