@@ -99,6 +99,17 @@ def test_memories(tmp_path):
     assert joules(found, "program memory") == pytest.approx(2 * 50 * 1e-12)
 
 
+def test_line_buffer(tmp_path):
+    """64 words of two lines: two of the table's macros side by side, twice; its words move through the window too."""
+    made, chip = technology(tmp_path), PAPER.replace(traversal="line_buffer")
+    read = work(FEATURE_READS=9)
+    found = energy(replace(read, chip=chip, rows=(replace(read.rows[0], line_reads=5, line_writes=3),)), made)
+    assert joules(found, "line buffer") == pytest.approx((5 * 20 + 3 * 40) * 1e-12)
+    assert joules(found, "window") == pytest.approx(joules(energy(work(FEATURE_READS=9 + 5 * 2), made), "window"))
+    assert area(chip, made).tree["memories"]["line buffer"].central == pytest.approx(2 * 2 * 0.1)
+    assert "line buffer" not in energy(read, made).lines
+
+
 def test_clock_and_leakage(tmp_path):
     found = energy(work(), technology(tmp_path), clock_ns=10)
     assert joules(found, "register clock") == pytest.approx(CYCLES * BITS * 0.004e-12)
