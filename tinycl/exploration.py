@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from os import PathLike
@@ -122,37 +122,51 @@ def swept(asked: Sweep, crew: Crew | None = None, store: Path | None = None) -> 
 def shown(table: DataFrame, front: DataFrame) -> list[RichTable]:
     """Tables for people: each network's best rows, or all if there are no best, and why points have no numbers."""
     rows = front if len(front) else table.query("fits")
-    names = _telling(rows)
+    names, same = _telling(rows)
+    caption = f"in all: {', '.join(f'{name} {_cell(value)}' for name, value in same.items())}" if same else None
     tables = []
     points = Counter(table["network"])
     for network, some in rows.groupby("network", sort=False):
         there = points[network]
         most = f", the first {MOST_SHOWN} of them here" if len(some) > MOST_SHOWN else ""
         what = "best" if len(front) else "that fit"
-        best = RichTable(title=f"{network}: {there:,} points, {len(some):,} of them {what}{most}")
+        title = f"{network}: {there:,} points, {len(some):,} of them {what}{most}"
+        best = RichTable(title=title, caption=caption)
         for name in names:
             best.add_column(name, justify="left" if name == "chip" else "right")
         for row in some.head(MOST_SHOWN).to_dict("records"):
             best.add_row(*(_cell(row[name]) for name in names))
         tables.append(best)
-    reasons = Counter(row["reason"] for row in table.to_dict("records") if not row["fits"])
-    if not reasons:
-        return tables
-    counts = {reason: f"{count:,}" for reason, count in reasons.most_common(MOST_REASONS)}
-    return [*tables, facts("points that do not fit, and why", counts)]
+    counts = _reasons(table)
+    return [*tables, facts("points that do not fit, and why", counts)] if counts else tables
 
 
-def _telling(rows: DataFrame) -> list[str]:
-    """The columns that a table for people shows; where there are many, without those that say what another says."""
+def _reasons(table: DataFrame) -> dict[str, str]:
+    """How many points do not fit, by why; of reasons that differ in their numbers alone the first stands for all."""
+    kinds: dict[str, list[str]] = {}
+    for row in table.to_dict("records"):
+        if not row["fits"]:
+            kinds.setdefault(re.sub(r"\d+", "0", row["reason"]), []).append(row["reason"])
+    most = sorted(kinds.values(), key=len, reverse=True)[:MOST_REASONS]
+    return {f"{some[0]}{', or alike' if len(set(some)) > 1 else ''}": f"{len(some):,}" for some in most}
+
+
+def _telling(rows: DataFrame) -> tuple[list[str], dict[str, Any]]:
+    """The columns that a table for people shows, and what is the same in all rows; what another column says is left
+    out where there are many.
+    """
     names = [name for name in rows.columns if name not in _UNSHOWN and not name.startswith(_RANGES)]
-    if len(names) <= MOST_COLUMNS:
-        return names
+    if len(names) <= MOST_COLUMNS or rows.empty:
+        return names, {}
     names.remove("chip")  # its fields say it
     told: list[str] = []
+    same: dict[str, Any] = {}
     for name in names:
-        if len(rows[[name]].drop_duplicates()) > 1 and not any(rows[name].equals(rows[other]) for other in told):
+        if len(rows[[name]].drop_duplicates()) == 1:
+            same[name] = rows[name].iloc[0]
+        elif not any(rows[name].equals(rows[other]) for other in told):
             told.append(name)
-    return told
+    return told, same
 
 
 def _cell(value: object) -> str:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import yaml
+from pandas import DataFrame
 
 import tinycl
 from arch.chip import Chip
@@ -16,6 +17,7 @@ from explore.point import Point
 from explore.runner import Crew, run
 from explore.sweep import SWEEPS, Sweep, points_of
 from tests.tinycl.test_cli import call
+from tinycl.exploration import shown
 
 VARY = {"lanes": [4, 8], "traversal": ["snake", "line_buffer"], "weight_memory.bytes": [200, 180224]}
 
@@ -157,6 +159,30 @@ def test_each_network_has_its_best_points(tmp_path):
     asked = write(tmp_path / "sweep.yaml", networks=["digits", "reference"], pareto={"minimise": ["cycles"]})
     shown = call("explore", asked).stdout
     assert "digits: 2 points, 1 of them best" in shown and "reference: 2 points, 1 of them best" in shown
+
+
+def test_tables_for_people_are_short():
+    """Reasons that differ in numbers alone are one; what all rows have is said once."""
+    fields = (
+        "lanes",
+        "taps",
+        "word_bits",
+        "traversal",
+        "clock_ns",
+        "cycles",
+        "utilisation",
+        "multipliers",
+        "macs_a_cycle",
+    )
+    fits = [
+        {"chip": "a", "network": "n", "fits": True, "reason": "", **dict.fromkeys(fields, 4), "lanes": i}
+        for i in (4, 8)
+    ]
+    none = [{**fits[0], "fits": False, "reason": f"{i} bytes too few"} for i in (10, 200, 10)]
+    table = DataFrame([*fits, *none])
+    best, why = shown(table, table[:2])
+    assert [column.header for column in best.columns] == ["lanes"] and "taps 4" in str(best.caption)
+    assert [list(column.cells) for column in why.columns] == [["10 bytes too few, or alike"], ["3"]]
 
 
 @pytest.mark.parametrize(
