@@ -125,9 +125,9 @@ def shown(table: DataFrame, front: DataFrame) -> list[RichTable]:
     names, same = _telling(rows)
     caption = f"in all: {', '.join(f'{name} {_cell(value)}' for name, value in same.items())}" if same else None
     tables = []
-    points = Counter(table["network"])
+    points = table["network"].to_list()
     for network, some in rows.groupby("network", sort=False):
-        there = points[network]
+        there = points.count(network)
         most = f", the first {MOST_SHOWN} of them here" if len(some) > MOST_SHOWN else ""
         what = "best" if len(front) else "that fit"
         title = f"{network}: {there:,} points, {len(some):,} of them {what}{most}"

@@ -180,7 +180,7 @@ def test_tables_for_people_are_short():
     ]
     none = [{**fits[0], "fits": False, "reason": f"{i} bytes too few"} for i in (10, 200, 10)]
     table = DataFrame([*fits, *none])
-    best, why = shown(table, table[:2])
+    best, why = shown(table, table.head(2))
     assert [column.header for column in best.columns] == ["lanes"] and "taps 4" in str(best.caption)
     assert [list(column.cells) for column in why.columns] == [["10 bytes too few, or alike"], ["3"]]
 
