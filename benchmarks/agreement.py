@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--chip", default="paper")
-    parser.add_argument("--traversal", choices=["snake", "raster"], default="snake")
+    parser.add_argument("--traversal", choices=["snake", "raster", "line_buffer"], default="snake")
     arguments = parser.parse_args()
     chip = Chip.load(arguments.chip).replace(traversal=arguments.traversal)
     steps = np.arange(arguments.steps)

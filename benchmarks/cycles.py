@@ -14,7 +14,7 @@ from tinycl.reference import PAPER_CYCLES_PER_STEP, compile_reference, train_rep
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--traversal", choices=["snake", "raster"], default="snake")
+    parser.add_argument("--traversal", choices=["snake", "raster", "line_buffer"], default="snake")
     arguments = parser.parse_args()
     result: dict = {"paper_cycles_per_step": PAPER_CYCLES_PER_STEP}
     for name in ("paper", "paper-one-port"):

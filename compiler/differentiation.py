@@ -70,7 +70,7 @@ def differentiate(graph: Graph, optimiser: Optimiser, trainable: Collection[str]
     if normals and optimiser.micro_batch == 1:
         raise NetworkError(
             f"{normals[0].layer}: statistics of a batch need a micro_batch of at least 2, not 1; choose one, or "
-            "batch_norm frozen"
+            "batch_norm frozen or folded"
         )
     training.samples = optimiser.micro_batch if normals else 1
     training.entries |= training_entries(training, optimiser, backward.forward + backward.operations)

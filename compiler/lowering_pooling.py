@@ -106,7 +106,7 @@ def _of_what_is_there(lowering: Lowering, node: Node) -> None:
         stride=alike(attributes.strides, node.shape[1:]),
         pads=attributes.pads[:2],
         groups=source.shape[0],
-        extents=source.shape[1:],
+        extents=(source.shape[1], source.shape[2]),
     )
     counts = np.array([inside for _, inside in parts(operation, node.shape)])
     if counts.min() < 1:

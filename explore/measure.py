@@ -55,6 +55,18 @@ def _timing(point: Point, chip: Chip) -> Workload:
     return time_network(point.network, chip, point.options, point.density).workload
 
 
+def memory_bytes(chip: Chip) -> int:
+    """Bytes of the memories of maps and weights, and of a line buffer's K - 1 lines, a last one perhaps in part.
+
+    >>> paper = Chip.load("paper")
+    >>> memory_bytes(paper.replace(traversal="line_buffer")) - memory_bytes(paper)
+    2048
+    """
+    line_bits = (chip.kernel - 1) * chip.line_words * chip.lanes * chip.word_bits
+    memories = (chip.feature_memory, chip.gradient_memory, chip.weight_memory)
+    return sum(item.bytes for item in memories) + -(-line_bits // 8)
+
+
 def costs(workload: Workload, technology: str) -> Row:
     """Columns of a workload: cycles, words and, in a technology, energy and area, each with its range.
 
@@ -73,8 +85,9 @@ def costs(workload: Workload, technology: str) -> Row:
         "utilisation": macs / (chip.multipliers * workload.cycles),
         "macs": macs,
         "multipliers": chip.multipliers,
-        "memory_bytes": sum(item.bytes for item in (chip.feature_memory, chip.gradient_memory, chip.weight_memory)),
+        "memory_bytes": memory_bytes(chip),
         "window_words": counts[Event.WINDOW_WORDS],
+        "map_reads": counts[Event.FEATURE_READS] + counts[Event.GRADIENT_READS],
         "external_words": counts[Event.EXTERNAL_READS] + counts[Event.EXTERNAL_WRITES],
     }
     if not technology:

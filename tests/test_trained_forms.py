@@ -11,7 +11,7 @@ from arch.layout import Store
 from compiler import Calibration, Network, NetworkError, Options, compile_network
 from compiler.differentiation import differentiate
 from compiler.float_twin import FloatTwin
-from compiler.graph import ACCUMULATE, ACCUMULATE_FIRST, TRAIN, UPDATE, Optimiser
+from compiler.graph import ACCUMULATE, ACCUMULATE_FIRST, INFER, TRAIN, UPDATE, Optimiser
 from compiler.lowering import lower
 from compiler.pipeline import Build
 from compiler.splitting import split_maxima
@@ -63,7 +63,8 @@ def compiled(network: Network, chip: Chip = ROOMY, **options) -> tuple[Build, np
 
 
 def compared(network: Network, build: Build, samples: np.ndarray, labels: np.ndarray, entries: list[str]) -> None:
-    """Run entries, a sample each but for the update, and compare what parameters moved by with PyTorch's gradients."""
+    """Run entries, a sample each but for the update, and compare with PyTorch's gradients what parameters moved by, and
+    with its result what the chip then infers: words between the parameters count too."""
     from tests.compiler.torch_reference import TorchNetwork
 
     program = build.program
@@ -83,6 +84,12 @@ def compared(network: Network, build: Build, samples: np.ndarray, labels: np.nda
         moved = before[name] - machine.image.read(home, program.chip) * 2.0**-home.fraction
         allowed = SLACK * np.abs(expected).max() + 2.0**-home.fraction / RATE
         assert np.abs(moved.reshape(shapes[name]) / RATE - expected).max() <= allowed, name
+    after = {name: machine.image.read(home, program.chip) * 2.0**-home.fraction for name, home in homes.items()}
+    trained = TorchNetwork(network, {name: value.reshape(shapes[name]) for name, value in after.items()})
+    result, logits = trained.run(samples[0]).detach().numpy(), program.outputs["logits"]
+    found = machine.run(INFER, {"input": given["input"][:1]}).outputs["logits"] * 2.0**-logits.fraction
+    limit = program.chip.largest * 2.0**-logits.fraction
+    assert np.abs(found.reshape(-1) - np.clip(result.reshape(-1), -limit, limit)).max() <= SLACK * limit
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from os import PathLike
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 MOST_SHOWN, MOST_COLUMNS, MOST_REASONS = 40, 9, 20
 """Of a table for people."""
-_UNSHOWN = ("network", "fits", "reason", "entry", "macs", "estimated", "time_us", "window_words", "seeds")
+_UNSHOWN = ("network", "fits", "reason", "entry", "macs", "estimated", "time_us", "window_words", "map_reads", "seeds")
 _RANGES = ("energy_low", "energy_high", "area_low", "area_high")
 
 Networks = Sequence[Network | Model | str | PathLike[str]]
@@ -125,8 +126,9 @@ def shown(table: DataFrame, front: DataFrame) -> list[RichTable]:
     names, same = _telling(rows)
     caption = f"in all: {', '.join(f'{name} {_cell(value)}' for name, value in same.items())}" if same else None
     tables = []
-    for network in rows["network"].unique():
-        some, there = rows[rows["network"] == network], int((table["network"] == network).sum())
+    points = Counter(table["network"])
+    for network, some in rows.groupby("network", sort=False):
+        there = points[network]
         most = f", the first {MOST_SHOWN} of them here" if len(some) > MOST_SHOWN else ""
         what = "best" if len(front) else "that fit"
         title = f"{network}: {there:,} points, {len(some):,} of them {what}{most}"
@@ -161,8 +163,8 @@ def _telling(rows: DataFrame) -> tuple[list[str], dict[str, Any]]:
     told: list[str] = []
     same: dict[str, Any] = {}
     for name in names:
-        if rows[name].nunique(dropna=False) == 1:
-            same[name] = rows[name].iloc[0]
+        if len(rows[[name]].drop_duplicates()) == 1:
+            same[name] = rows.to_dict("records")[0][name]
         elif not any(rows[name].equals(rows[other]) for other in told):
             told.append(name)
     return told, same

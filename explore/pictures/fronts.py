@@ -79,7 +79,7 @@ def pareto_front(
 
 def _numbers(table: pd.DataFrame, x: str, y: str, label: str) -> pd.DataFrame:
     """The rows with a number in both columns."""
-    if "fits" in table.columns and not table["fits"].any():
+    if "fits" in table.columns and not table["fits"].to_numpy(bool).any():
         raise InputError(f"no point of the table fits; the first because of {table['reason'].iloc[0]}")
     missing = [name for name in (x, y, label) if name not in table.columns]
     if missing:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -16,7 +19,7 @@ from compiler.graph import INFER, ROWS, TRAIN, Graph, Operator, Optimiser, Role
 from compiler.lowering import lower
 from compiler.network import Network
 from compiler.nodes import NetworkError
-from compiler.reciprocal_root import RANGE, SCALE, guess
+from compiler.reciprocal_root import RANGE, SCALE, guess, root_error
 
 PAPER = Chip.load("paper")
 
@@ -131,6 +134,14 @@ def test_the_guess_of_a_root_and_its_steps():
     for _ in range(found.steps):
         root = root * (1.5 - SCALE**2 / 2 * (z + 1 / RANGE) * root**2)
     assert np.abs(root / exact - 1).max() < 2.0**-16
+
+
+def test_the_documented_bound_is_the_functions():
+    page = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
+    row = re.findall(r"error of 1/√w at most \|(.*)\|", page)[0]
+    bounds = root_error(4.0 ** -np.arange(6), 0.0, 16)
+    assert [float(cell.strip(" %")) for cell in row.split("|")] == [round(100 * bound, 2) for bound in bounds]
+    assert guess(16).steps == 8 and RANGE == 4**5 and len(guess(16).coefficients) == 4
 
 
 REFUSED = [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from arch.chip import Chip
-from compiler import Calibration, NetworkError, Options, compile_network
+from compiler import Calibration, Options, compile_network
 from compiler.float_twin import FloatTwin
 from compiler.graph import INFER, Operator
 from compiler.lowering import lower
@@ -76,18 +76,3 @@ def test_a_global_average_of_a_map_too_large_is_made_in_two():
         largest, value = error(build)
         assert largest < 0.004 * value
     assert whole.reports[INFER].macs == halves.reports[INFER].macs
-
-
-@pytest.mark.parametrize(
-    ("network", "message"),
-    [
-        (net().conv(6, groups=3), "conv1: training needs groups whose channels are multiples of 8"),
-        (net().conv(12, groups=6), "conv1: training needs groups whose channels are multiples of 8"),
-    ],
-    ids=["groups", "multiplier"],
-)
-def test_training_refuses_what_it_has_no_way_for(network, message):
-    ending = network.dense(3).softmax_cross_entropy()
-    few = Calibration(np.ones((1, *ending.input_shape)), np.zeros(1, int), 1)
-    with pytest.raises(NetworkError, match=message):
-        compile_network(ending, PAPER, ending.initial(0), few, Options(train=True))

@@ -191,7 +191,6 @@ def test_names_that_tensors_need_are_refused():
         (Network("n", (2, 5, 5)).conv(3).dropout(0.5), "dropout1: dropout is not executed in training"),
         (Network("n", (2, 5, 5)).transpose((1, 0, 2)), r"transpose1: a transpose of \[2, 5, 5\] .* channels first"),
         (Network("n", (2, 5, 6)).transpose((1, 2, 0)).transpose((1, 0, 2)), "transpose2: a transpose of"),
-        (Network("n", (2, 5, 5)).average_pool(3, padding=1, stride=1), "average_pool1: training needs an average"),
         (Network("n", (2, 4, 4)).reshape((4, 2, 4)), r"reshape1: a reshape of \[2, 4, 4\]"),
         (Network("n", (2, 4, 4)).flatten().batch_norm(), "batch_norm1: reads flatten1, the map"),
         (Network("n", (2, 4, 4)).flatten().slice((1,), (3,)), "slice1: reads flatten1, the map"),

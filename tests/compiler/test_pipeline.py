@@ -35,6 +35,7 @@ def test_it_stops_after_any_pass(build):
         "patches": "graph",
         "normalisation": "graph",
         "differentiation": "graph",
+        "batching": "graph",
         "recomputation": "graph",
         "kernels": "kernels",
         "calibration": "largest",

@@ -8,6 +8,7 @@ from pandas import DataFrame
 
 import tinycl
 from arch.chip import Chip
+from arch.events import Event
 from arch.workload import Workload
 from compiler import Network, Options
 from explore import measure
@@ -18,7 +19,7 @@ from explore.sweep import SWEEPS, Sweep, points_of
 from tests.tinycl.test_cli import call
 from tinycl.exploration import shown
 
-VARY = {"lanes": [4, 8], "traversal": ["snake", "line_buffer"], "weight_memory.bytes": [500, 180224]}
+VARY = {"lanes": [4, 8], "traversal": ["snake", "line_buffer"], "weight_memory.bytes": [200, 180224]}
 
 
 def small() -> Network:
@@ -44,6 +45,8 @@ def test_rows_are_the_compiled_programs_or_say_why_not():
             compiled = tinycl.compile(small(), chip, train=True)
             assert row["cycles"] == compiled.report.cycles
             assert row["window_words"] == sum(item.window_words for item in compiled.report.rows)
+            counts = Workload.of(compiled.program, "train").counts
+            assert row["map_reads"] == counts[Event.FEATURE_READS] + counts[Event.GRADIENT_READS]
         else:
             assert "must be" in row["reason"] or "too few; enlarge" in row["reason"]
 
