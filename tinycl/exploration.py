@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from os import PathLike
@@ -125,9 +126,9 @@ def shown(table: DataFrame, front: DataFrame) -> list[RichTable]:
     names, same = _telling(rows)
     caption = f"in all: {', '.join(f'{name} {_cell(value)}' for name, value in same.items())}" if same else None
     tables = []
-    points = table["network"].to_list()
+    points = Counter(table["network"])
     for network, some in rows.groupby("network", sort=False):
-        there = points.count(network)
+        there = points[network]
         most = f", the first {MOST_SHOWN} of them here" if len(some) > MOST_SHOWN else ""
         what = "best" if len(front) else "that fit"
         title = f"{network}: {there:,} points, {len(some):,} of them {what}{most}"
@@ -163,7 +164,7 @@ def _telling(rows: DataFrame) -> tuple[list[str], dict[str, Any]]:
     same: dict[str, Any] = {}
     for name in names:
         if len(rows[[name]].drop_duplicates()) == 1:
-            same[name] = rows[name].iloc[0]
+            same[name] = rows.to_dict("records")[0][name]
         elif not any(rows[name].equals(rows[other]) for other in told):
             told.append(name)
     return told, same
