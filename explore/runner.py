@@ -77,7 +77,7 @@ def run(
     >>> from tinycl.networks import digits_network
     >>> asked = Sweep(networks=["digits"], chips=[{"vary": {"lanes": [4, 8]}}])
     >>> [row["cycles"] for row in run(asked.points(lambda name: digits_network()), timed)]
-    [4385, 2322]
+    [4409, 2322]
     """
     kept = Store(store)
     try:

@@ -88,7 +88,7 @@ def sweep(
     >>> import tinycl
     >>> table = tinycl.sweep({"lanes": [4, 8]}, ["digits"])
     >>> table[["lanes", "fits", "cycles"]].values.tolist()
-    [[4, True, 4385], [8, True, 2322]]
+    [[4, True, 4409], [8, True, 2322]]
     """
     if isinstance(chips, Mapping):
         made = list(varied(as_chip(base), chips))
