@@ -42,8 +42,8 @@ def pareto(table: DataFrame, minimise: Sequence[str] = (), maximise: Sequence[st
     known = table.dropna(subset=names)
     signs = [1.0] * len(minimise) + [-1.0] * len(maximise)
     costs = known[names].to_numpy(np.float64) * signs
-    groups = [known[within] == value for value in known[within].unique()] if within else [known[names[0]].notna()]
-    places = [np.flatnonzero(group) for group in groups]
+    belongs = known[within].to_list() if within else [None] * len(known)
+    places = [np.flatnonzero([item == value for item in belongs]) for value in dict.fromkeys(belongs)]
     return known.iloc[[place for rows in places for place in rows[_undominated(costs[rows])]]]
 
 
