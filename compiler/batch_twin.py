@@ -11,29 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from compiler.float_twin import FloatTwin
-from compiler.graph import INFER, PARAMETER_GRADIENTS, ROWS, Graph, Operation, Operator, Tensor, sample_name
-
-
-def of_sample(operation: Operation, graph: Graph, sample: int) -> Operation:
-    """An operation on one sample's tensors; gradients of parameters add up."""
-
-    def name(tensor: str) -> str:
-        return sample_name(tensor, sample) if tensor and graph.tensors[tensor].role not in ROWS else tensor
-
-    return replace(
-        operation,
-        inputs=tuple(map(name, operation.inputs)),
-        output=name(operation.output),
-        mask=name(operation.mask),
-        accumulate=operation.accumulate or (sample > 0 and operation.operator in PARAMETER_GRADIENTS),
-    )
-
-
-def of_samples(graph: Graph) -> dict[str, Tensor]:
-    """The tensors of every sample of a micro-batch, for each of a run."""
-    runs = [tensor for tensor in graph.tensors.values() if tensor.role not in ROWS]
-    names = ((tensor, sample_name(tensor.name, number)) for tensor in runs for number in range(graph.samples))
-    return {name: replace(tensor, name=name) for tensor, name in names}
+from compiler.graph import INFER, Graph, Operation, Operator, sample_name
+from compiler.samples import of_sample, of_samples
 
 
 class BatchTwin(FloatTwin):

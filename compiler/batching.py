@@ -23,12 +23,13 @@ from typing import NamedTuple
 import numpy as np
 
 from arch.chip import Chip
-from compiler.batch_twin import BatchTwin, of_sample, of_samples
+from compiler.batch_twin import BatchTwin
 from compiler.calibration import Calibration, runs
 from compiler.channel_values import ChannelValues
 from compiler.formats import Headroom
 from compiler.graph import INFER, ROWS, TRAIN, Graph, Operation, Operator, Role, Statistics, sample_name
 from compiler.reciprocal_root import RANGE, SCALE, reciprocal_root
+from compiler.samples import of_sample, of_samples
 
 _MOST_SPREAD = 4.0**7
 """Channels of a normalisation whose largest variances differ by more are treated as if they did not: such a channel is
