@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from arch.chip import Chip
 from arch.events import Event
-from arch.isa import MODES, Reduction
+from arch.isa import Reduction
+from arch.modes import MODES
 
 Counts = Sequence[int]
 """Counts by `Event`, of one engine or summed over engines."""

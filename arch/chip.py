@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from arch.errors import InputError, described
 from arch.files import LARGEST_YAML, parse_yaml, read_text
+from arch.frozen import Frozen
 
 CHIPS = Path(__file__).parent / "chips"
 MAX_ROWS = 1 << 16
@@ -38,8 +39,8 @@ class ChipError(InputError):
     """A chip that cannot be built or read."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+class _Model(Frozen):
+    model_config = ConfigDict(strict=True)
 
 
 class OnChipMemory(_Model):

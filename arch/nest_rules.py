@@ -10,22 +10,9 @@ import numpy as np
 from arch.cells import summed_cells
 from arch.chip import Chip
 from arch.fields import ROW_BITS
-from arch.isa import (
-    BY_LANE,
-    CELL_INDEX_BITS,
-    SKIPPING,
-    Base,
-    Compute,
-    Emission,
-    Instruction,
-    Moving,
-    Reduction,
-    Route,
-    Stationary,
-    Traversal,
-    mode_of,
-)
+from arch.isa import Base, Compute, Emission, Instruction, Moving, Reduction, Route, Stationary, Traversal
 from arch.limits import overlap, row_problems, span_problems
+from arch.modes import BY_LANE, CELL_INDEX_BITS, SKIPPING, mode_of
 from arch.spans import (
     emitted_extents,
     kernel_taps,

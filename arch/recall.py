@@ -8,7 +8,8 @@ from operator import attrgetter
 from typing import TypeVar
 
 from arch.chip import Chip
-from arch.isa import Instruction, index_modes
+from arch.isa import Instruction
+from arch.modes import index_modes
 
 _MOST = 1 << 16
 """Answers that a function remembers; then it begins anew."""
@@ -20,7 +21,7 @@ _answers: list[dict] = []
 
 
 def forget() -> None:
-    """Forget every answer: whoever changes `isa.MODES` while it is loaded does this next."""
+    """Forget every answer: whoever changes `modes.MODES` while it is loaded does this next."""
     index_modes()
     for known in _answers:
         known.clear()

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from arch.chip import Chip
 from arch.counts import map_words
 from arch.fields import ROW_BITS
-from arch.isa import BY_LANE, Compute, Emission, Moving, Reduction, Stationary, Traversal, mode_of
+from arch.isa import Compute, Emission, Moving, Reduction, Stationary, Traversal
+from arch.modes import BY_LANE, mode_of
 from arch.timing import streams_rows, writes_rows
 from arch.traversal import masks_by_pixels, positions
 

@@ -17,7 +17,8 @@ from arch.chip import Chip
 from arch.counts import counted, fills
 from arch.errors import InputError
 from arch.events import UNCOUNTED, Event
-from arch.isa import Compute, Engine, Instruction, mode_of
+from arch.isa import Compute, Engine, Instruction
+from arch.modes import mode_of
 from arch.phases import Phase, scheduled
 from arch.program import Program
 from arch.traversal import line_accesses
@@ -28,8 +29,8 @@ class Work:
     """One phase of one layer in one pass.
 
     `cycles` as in the compiler's report: rows sum to the pass. `counts` by `arch.events.Event`, summed over engines;
-    those that depend on values are 0 in closed form. `steps` are array steps by name in `arch.isa.MODES`. `macs` by the
-    layer's definition. `fills`: how often the loader fills a block or the pixels, windows apart. `zero_products`:
+    those that depend on values are 0 in closed form. `steps` are array steps by name in `arch.modes.MODES`. `macs` by
+    the layer's definition. `fills`: how often the loader fills a block or the pixels, windows apart. `zero_products`:
     products of steps with an operand that is zero; `turned_bits`: bits of multipliers' stationary operands that are
     others than in the step before; None if unknown.
     `line_reads`, `line_writes`: accesses of a line buffer, K - 1 words each; by closed form, for they have no counter.

@@ -8,8 +8,9 @@ from itertools import product
 from math import gcd
 from typing import Any, NamedTuple
 
-from arch.isa import Compute, Instruction, Space, Traversal, mode_fields
+from arch.isa import Compute, Instruction, Space, Traversal
 from arch.layout import Kind
+from arch.modes import mode_fields
 from compiler import walks
 from compiler.emission_conv import windows_fit
 from compiler.emitter import WALKS, Emitter

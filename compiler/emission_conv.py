@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from arch.isa import Compute, Instruction, Traversal, mode_fields
+from arch.isa import Compute, Instruction, Traversal
 from arch.layout import Kind
+from arch.modes import mode_fields
 from arch.timing import FETCH_CYCLES, duration
 from compiler import walks
 from compiler.emitter import WALKS, Emitter

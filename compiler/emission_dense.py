@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 from arch.fields import ROW_BITS
-from arch.isa import Base, Compute, Destination, Instruction, Load, Loss, Overflow, Rounding, Traversal, mode_fields
+from arch.isa import Base, Compute, Destination, Instruction, Load, Loss, Overflow, Rounding, Traversal
+from arch.modes import mode_fields
 from compiler import walks
 from compiler.emitter import Emitter
 from compiler.graph import Operation

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from arch.isa import Compute, Instruction, Traversal, mode_fields
+from arch.isa import Compute, Instruction, Traversal
+from arch.modes import mode_fields
 from compiler import walks
 from compiler.emission_backward import zeros
 from compiler.emitter import MOST_OUTER, Emitter

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from arch.isa import Compute, Instruction, Traversal, mode_fields
+from arch.isa import Compute, Instruction, Traversal
+from arch.modes import mode_fields
 from compiler import walks
 from compiler.averages import parts
 from compiler.emission_backward import gradient_at, taps_of, zeros

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from arch.isa import Compute, Instruction, Traversal, mode_fields
+from arch.isa import Compute, Instruction, Traversal
+from arch.modes import mode_fields
 from compiler import walks
 from compiler.emitter import Emitter
 from compiler.formats import sum_fraction

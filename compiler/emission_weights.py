@@ -7,8 +7,9 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from arch.isa import BY_LANE, Compute, Instruction, Traversal, mode_fields, mode_of
+from arch.isa import Compute, Instruction, Traversal
 from arch.layout import Kind
+from arch.modes import BY_LANE, mode_fields, mode_of
 from compiler import walks
 from compiler.emission_conv import windows_fit
 from compiler.emitter import WALKS, Emitter

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-
 from arch.chip import Chip
+from arch.frozen import Frozen
 from arch.isa import Compute, Engine, Instruction, Transfer
 from arch.layout import Store
 from arch.phases import Phase, scheduled
@@ -18,11 +17,7 @@ SCHEMA = 2
 """Rises when a field changes its meaning or goes."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Row(_Model):
+class Row(Frozen):
     """One phase of one layer."""
 
     layer: str
@@ -43,7 +38,7 @@ class Row(_Model):
     external_cycles: int
 
 
-class Report(_Model):
+class Report(Frozen):
     """What one entry of a program costs on its chip."""
 
     schema_version: int

@@ -24,9 +24,8 @@ from estimate.usage import hardware
 @dataclass(frozen=True)
 class Book:
     """Prices by answer (S of them, `answers`): `logic_pj`, `logic_nw` float64[S, 4] a unit; `clock_pj` [S] a cycle of
-    the whole chip, `tree` and `turning` [S] shares, `events` [S] a factor of all that
-    events take; `memory` [S, memories, 4] of whole memories: pJ a word read,
-    a word written, mW, mm². `doubts` are places in S by name.
+    the whole chip, `tree` and `turning` [S] shares, `events` [S] a factor of all that events take; `memory` [S,
+    memories, 4] of whole memories: pJ a word read, a word written, mW, mm². `doubts` are places in S by name.
     """
 
     answers: tuple[Answers, ...]

@@ -10,21 +10,18 @@ from functools import cache
 from math import log2
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from arch.chip import Chip
 from arch.errors import InputError, described
 from arch.files import LARGEST_YAML, parse_yaml, read_text
+from arch.frozen import Frozen
 from estimate.structure import Units, structure
 
 TABLES = Path(__file__).parent / "data" / "synthesis"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class AreaUnits(_Model):
+class AreaUnits(Frozen):
     """µm² of a component's units: a constant, a bit of each kind, and W and W² a multiplier of W bits.
 
     `mean_error` and `worst_error` are relative, over the chips of the fit; `smallest` and `largest` the model's µm² on
@@ -49,7 +46,7 @@ class AreaUnits(_Model):
         return sum(a * b for a, b in zip(coefficients, features(units, word_bits), strict=True))
 
 
-class Held(_Model):
+class Held(Frozen):
     """How far the model is off on chips that the fit did not see, relative to the logic's whole area."""
 
     chips: dict[str, float]
@@ -57,7 +54,7 @@ class Held(_Model):
     worst_error: float
 
 
-class SynthesisTable(_Model):
+class SynthesisTable(Frozen):
     """Coefficients of one library."""
 
     library: str

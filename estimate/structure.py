@@ -17,7 +17,8 @@ from arch.bus import BUS_BITS
 from arch.chip import Chip, OnChipMemory
 from arch.events import COUNTER_BITS, Event
 from arch.fields import BANK_BITS, ROW_BITS, layout
-from arch.isa import CELL_INDEX_BITS, ENGINES, TOKEN_LIMIT, Compute, Load, Loss, Transfer
+from arch.isa import ENGINES, TOKEN_LIMIT, Compute, Load, Loss, Transfer
+from arch.modes import CELL_INDEX_BITS
 from arch.numerics import RANDOM_BITS
 from arch.softmax import DIVIDER_CYCLES, LOG2E, ONE_BITS, RECIPROCAL_BITS
 

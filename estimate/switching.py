@@ -2,8 +2,8 @@
 
 `python -m synthesis.validation` writes the table. A component takes, for each of its drivers (`estimate.usage`), the
 driver's count times its share times what the component's units (`estimate.usage.moving`) take by themselves on random
-operands. So a
-share carries what units alone do not say: how many of them move, on what data, and what synthesis merged.
+operands. So a share carries what units alone do not say: how many of them move, on what data, and what synthesis
+merged.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from arch.chip import Chip
 from arch.errors import InputError, described
 from arch.files import LARGEST_YAML, parse_yaml, read_text
+from arch.frozen import Frozen
 from estimate.usage import DRIVERS, USED, hardware
 
 TABLES = Path(__file__).parent / "data" / "switching"
@@ -25,11 +26,7 @@ MEASURED = "sg13g2_stdcell"
 """The library whose netlists every estimate takes the shares of."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Errors(_Model):
+class Errors(Frozen):
     """Relative errors of whole runs' switching: how many runs, the mean and the worst."""
 
     runs: int = Field(gt=0)
@@ -37,7 +34,7 @@ class Errors(_Model):
     worst: float = Field(ge=0)
 
 
-class Switching(_Model):
+class Switching(Frozen):
     """Shares by component and driver.
 
     `chips` and `programs` are those of the fit. `fitted` and `held_out` are errors of runs that it saw and did not see.

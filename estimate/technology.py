@@ -10,10 +10,11 @@ from math import log
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from arch.errors import InputError, described
 from arch.files import LARGEST_YAML, parse_yaml, read_text
+from arch.frozen import Frozen
 from estimate.logic_table import LogicTable, logic_file
 from estimate.memory import CACTI_VOLTAGE, FOLDER, Memories, cacti, macros
 from estimate.scaling import NODES, scaling
@@ -30,11 +31,7 @@ class TechnologyError(InputError):
     """A technology that cannot be read, or that has no estimate for a chip."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Spread(_Model):
+class Spread(Frozen):
     """A factor that is known within bounds."""
 
     low: float = Field(ge=0)
@@ -51,7 +48,7 @@ class Spread(_Model):
 ONE = Spread(low=1, central=1, high=1)
 
 
-class LogicUse(_Model):
+class LogicUse(Frozen):
     """A logic table, brought to this node and its central voltage by factors, or without them by `estimate.scaling`.
 
     `unseen`: of the energy of multipliers, adders and choices, as many times as the table has them; more than 1 where
@@ -65,14 +62,14 @@ class LogicUse(_Model):
     why: str = ""
 
 
-class CactiData(_Model):
+class CactiData(Frozen):
     """CACTI 7's answers at a node, for one kind of transistor."""
 
     node_nm: Literal[22, 32, 45, 65, 90]
     kind: Literal["hp", "lstp", "lop"]
 
 
-class MemoryUse(_Model):
+class MemoryUse(Frozen):
     """A memory table: CACTI's data, or a CSV of macros at `voltage`; brought to this node by factors."""
 
     cacti: CactiData | None = None
@@ -104,7 +101,7 @@ class MemoryUse(_Model):
         return self.voltage or (CACTI_VOLTAGE[self.cacti.node_nm, self.cacti.kind] if self.cacti else 0.0)
 
 
-class Clock(_Model):
+class Clock(Frozen):
     """What the clock costs beside the registers' own: shares that no table says.
 
     `clocked`: of the register bits, how many see the clock in a cycle, 1 without clock gates. `tree`: buffers and wires
@@ -115,7 +112,7 @@ class Clock(_Model):
     tree: Spread
 
 
-class Technology(_Model):
+class Technology(Frozen):
     """A process, and everything that an estimate in it assumes.
 
     `central`: the logic table of the central estimate; without it the geometric mean of all. `voltage`: of the supply,

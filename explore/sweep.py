@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from arch.chip import Chip
 from arch.errors import InputError, described
 from arch.files import LARGEST_YAML, parse_yaml, read_text
+from arch.frozen import Frozen
 from compiler.network import Network
 from compiler.pipeline import Options
 from compiler.updates import rate_exponent
@@ -24,11 +25,7 @@ SWEEPS = Path(__file__).parent / "sweeps"
 Value = int | float | str | bool | None
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Chips(_Model):
+class Chips(Frozen):
     """A base chip (a shipped one's name or a file) and the values that its fields take, every combination.
 
     >>> Chips(vary={"lanes": [4, 8]}).base
@@ -39,7 +36,7 @@ class Chips(_Model):
     vary: dict[str, Annotated[list[Value], Field(min_length=1)]] = {}
 
 
-class Exact(_Model):
+class Exact(Frozen):
     """An exact run: training on handwritten digits, scaled to the network's input, on the fast simulator.
 
     >>> Exact(epochs=2).seeds
@@ -50,7 +47,7 @@ class Exact(_Model):
     seeds: int = Field(default=1, ge=1, le=100)
 
 
-class Front(_Model):
+class Front(Frozen):
     """Columns by which the best points are shown.
 
     >>> Front(minimise=["cycles"]).maximise
@@ -61,7 +58,7 @@ class Front(_Model):
     maximise: list[str] = []
 
 
-class Sweep(_Model):
+class Sweep(Frozen):
     """What a sweep file says; `networks` are names or files as `tinycl compile` takes them.
 
     `train` measures a training step, else an inference. `density` leaves out work on zeros, as in `explore.timing`.

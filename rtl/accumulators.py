@@ -7,7 +7,8 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.chip import Chip
-from arch.isa import CELL_INDEX_BITS, Compute, Reduction
+from arch.isa import Compute, Reduction
+from arch.modes import CELL_INDEX_BITS
 from rtl.instruction import drains_rows, instruction_layout, keeps_largest, scatters
 from rtl.step import step_layout
 from rtl.words import reduced_bits

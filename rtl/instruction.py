@@ -62,7 +62,7 @@ def scatters(compute: Any) -> Value:
 
 
 def by_lane(compute: Any) -> Value:
-    """A mode of `arch.isa.BY_LANE`: an outer group, not an inner one, has its own moving map."""
+    """A mode of `arch.modes.BY_LANE`: an outer group, not an inner one, has its own moving map."""
     summed = (compute.reduction == Reduction.BOTH) | (compute.reduction == Reduction.LANES)
     alike = (compute.stationary_route == Route.FULL) | (compute.stationary_route == Route.LANE)
     return (compute.moving_route == Route.FULL) & alike & ~summed

@@ -6,7 +6,8 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.isa import CELL_INDEX_BITS, Compute
+from arch.isa import Compute
+from arch.modes import CELL_INDEX_BITS
 from rtl.block_walk import TAP_BITS
 from rtl.instruction import instruction_layout
 

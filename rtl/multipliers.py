@@ -9,7 +9,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.chip import Chip
-from arch.isa import MODES, Compute, Moving, Reduction, Route, Stationary, Traversal
+from arch.isa import Compute, Moving, Reduction, Route, Stationary, Traversal
+from arch.modes import MODES
 from rtl.instruction import instruction_layout
 from rtl.memory import count_ones
 from rtl.scatter import scatter_layout

@@ -6,7 +6,7 @@ from amaranth.lib import data
 
 from arch.chip import Chip
 from arch.fields import ROW_BITS
-from arch.isa import CELL_INDEX_BITS
+from arch.modes import CELL_INDEX_BITS
 from rtl.scatter import scatter_layout
 
 

@@ -8,7 +8,7 @@ from amaranth.hdl import Value, signed
 from amaranth.lib import data
 
 from arch.chip import Chip
-from arch.isa import CELL_INDEX_BITS
+from arch.modes import CELL_INDEX_BITS
 
 
 def word_of(chip: Chip) -> data.ArrayLayout:

@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from arch.chip import Chip
 from arch.fields import ROW_BITS
-from arch.isa import CELL_INDEX_BITS, Base, Compute, Emission, Overflow, Reduction
+from arch.isa import Base, Compute, Emission, Overflow, Reduction
+from arch.modes import CELL_INDEX_BITS
 from arch.numerics import RANDOM_BITS, seeded
 from rtl.address import PAIR
 from rtl.instruction import instruction_layout, skips_masked, writes_rows

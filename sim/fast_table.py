@@ -9,19 +9,8 @@ import numpy as np
 
 from arch import fields
 from arch.chip import Chip
-from arch.isa import (
-    BY_LANE,
-    Compute,
-    Instruction,
-    Load,
-    Loss,
-    Moving,
-    Route,
-    Stationary,
-    Transfer,
-    Traversal,
-    mode_of,
-)
+from arch.isa import Compute, Instruction, Load, Loss, Moving, Route, Stationary, Transfer, Traversal
+from arch.modes import BY_LANE, mode_of
 from arch.timing import writes_rows
 from arch.traversal import inner_steps
 from sim.fast_vectors import WIDTH

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from arch.events import Event
-from arch.isa import CELL_INDEX_BITS, Emission, Moving, Reduction
+from arch.isa import Emission, Moving, Reduction
+from arch.modes import CELL_INDEX_BITS
 from sim.stepping_cells import called, clocked, fill
 from sim.stepping_multipliers import kernel_tap
 from sim.stepping_state import PLANE, First

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from arch.events import Event
-from arch.isa import CELL_INDEX_BITS, Base, Emission, Moving, Reduction, Rounding, Stationary, Traversal
+from arch.isa import Base, Emission, Moving, Reduction, Rounding, Stationary, Traversal
+from arch.modes import CELL_INDEX_BITS
 from arch.numerics import advance, fits, narrowed, rounded
 from sim.stepping_cells import clocked, copy
 from sim.stepping_skip import masks_by_pixels

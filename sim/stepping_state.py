@@ -14,7 +14,8 @@ import numpy as np
 from arch import fields
 from arch.chip import Chip
 from arch.events import Event
-from arch.isa import BY_LANE, ENGINES, Compute, Engine, Instruction, Load, Loss, Transfer, executed, mode_of
+from arch.isa import ENGINES, Compute, Engine, Instruction, Load, Loss, Transfer, executed
+from arch.modes import BY_LANE, mode_of
 from arch.program import Program
 from arch.transfer import burst_beats
 

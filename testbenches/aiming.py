@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from arch.chip import Chip
-from arch.isa import ENGINE_OF, MODES, Base, Compute, Instruction, Load, Loss, Overflow, Rounding, Transfer
+from arch.isa import ENGINE_OF, Base, Compute, Instruction, Load, Loss, Overflow, Rounding, Transfer
 from arch.legal import problems
+from arch.modes import MODES
 from arch.program import Program
 from testbenches.coverage import Coverage
 from testbenches.coverage_groups import GROUPS

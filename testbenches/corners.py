@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from arch.chip import Chip
-from arch.isa import MODES, SKIPPING, Base, Compute, Instruction, Reduction, Rounding, Stationary, Traversal
+from arch.isa import Base, Compute, Instruction, Reduction, Rounding, Stationary, Traversal
 from arch.legal import problems
+from arch.modes import MODES, SKIPPING
 from arch.nest_rules import most_iterations
 from arch.program import Program
 from arch.spans import source_spans

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from enum import IntEnum
 
 from arch import fields
-from arch.isa import EXECUTED, KINDS, MODES, Instruction
+from arch.isa import EXECUTED, KINDS, Instruction
+from arch.modes import MODES
 from testbenches.coverage_groups import GROUPS
 from testbenches.nest_coverpoints import MODE_FIELDS
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from arch.chip import Chip
 from arch.image import Image
-from arch.isa import ENGINE_OF, ENGINES, MODES, Compute, Destination, Engine, Halt, Instruction, Load, Loss, Space
+from arch.isa import ENGINE_OF, ENGINES, Compute, Destination, Engine, Halt, Instruction, Load, Loss, Space
 from arch.legal import problems
 from arch.limits import memory_words
+from arch.modes import MODES
 from arch.nest_rules import chain_problems
 from arch.ordering import contested
 from arch.pages import Page, spaces

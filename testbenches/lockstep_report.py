@@ -8,7 +8,8 @@ import numpy as np
 
 from arch.events import Event
 from arch.image import Image
-from arch.isa import ENGINES, Compute, Engine, Instruction, Opcode, Transfer, mode_of
+from arch.isa import ENGINES, Compute, Engine, Instruction, Opcode, Transfer
+from arch.modes import mode_of
 from arch.pages import spaces
 from arch.program import Program
 from arch.retirement import MEMORIES
@@ -28,7 +29,7 @@ class Difference:
     """The first thing that differs. `cycle` is the program's.
 
     `expected` is the stepping simulator's, `found` the RTL's. `engine` and `opcode` are empty, `index` -1 where no
-    instruction is concerned; `mode` is a COMPUTE's in `arch.isa.MODES`, a LOAD's destination, a TRANSFER's direction.
+    instruction is concerned; `mode` is a COMPUTE's in `arch.modes.MODES`, a LOAD's destination, a TRANSFER's direction.
     """
 
     engine: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from arch.isa import MODES, Base, Compute, Emission, Moving, Overflow, Rounding, Space, Stationary, Traversal, mode_of
+from arch.isa import Base, Compute, Emission, Moving, Overflow, Rounding, Space, Stationary, Traversal
 from arch.legal import problems
 from arch.limits import memory_words
+from arch.modes import MODES, mode_of
 from arch.nest_rules import most_iterations
 from arch.spans import (
     emitted_extents,

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from arch.isa import (
-    BY_LANE,
-    MODES,
-    SKIPPING,
-    Base,
-    Compute,
-    Emission,
-    Moving,
-    Reduction,
-    Stationary,
-    Traversal,
-)
+from arch.isa import Base, Compute, Emission, Moving, Reduction, Stationary, Traversal
+from arch.modes import BY_LANE, MODES, SKIPPING
 from arch.nest_rules import walks
 from arch.spans import pixel_spans
 from arch.timing import writes_rows

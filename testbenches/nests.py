@@ -10,21 +10,9 @@ import numpy as np
 
 from arch.chip import Chip
 from arch.fields import ROW_BITS
-from arch.isa import (
-    MODES,
-    SKIPPING,
-    Base,
-    Compute,
-    Emission,
-    Moving,
-    Overflow,
-    Reduction,
-    Rounding,
-    Space,
-    Stationary,
-    Traversal,
-)
+from arch.isa import Base, Compute, Emission, Moving, Overflow, Reduction, Rounding, Space, Stationary, Traversal
 from arch.limits import memory_words
+from arch.modes import MODES, SKIPPING
 from arch.nest_rules import most_iterations
 from arch.spans import mask_spans, pixel_spans, read_rows, source_spans, sum_terms, target_spans
 from arch.timing import streams_rows, writes_rows

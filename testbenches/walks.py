@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from arch.chip import Chip
-from arch.isa import BY_LANE, Compute, Emission, Moving, Stationary, Traversal, mode_of
+from arch.isa import Compute, Emission, Moving, Stationary, Traversal
 from arch.layout import map_pitch
+from arch.modes import BY_LANE, mode_of
 from arch.nest_rules import executed_walks, walks
 from arch.spans import emitted_extents, source_spans, target_spans
 from arch.timing import emits_blocks

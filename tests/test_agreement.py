@@ -8,24 +8,9 @@ import pytest
 
 from arch.chip import Chip
 from arch.image import Image
-from arch.isa import (
-    MODES,
-    Base,
-    Compute,
-    Destination,
-    Engine,
-    Halt,
-    Load,
-    Loss,
-    Opcode,
-    Overflow,
-    Rounding,
-    Space,
-    Traversal,
-    mode_fields,
-    mode_of,
-)
+from arch.isa import Base, Compute, Destination, Engine, Halt, Load, Loss, Opcode, Overflow, Rounding, Space, Traversal
 from arch.layout import Kind, Region, Store
+from arch.modes import MODES, mode_fields, mode_of
 from arch.program import Program, Step
 from arch.retirement import MEMORIES
 from sim.fast import FastMachine

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from arch import isa
+from arch import isa, modes
 from arch.events import Event
 from arch.fields import layout
 from explore import pictures
@@ -35,7 +35,7 @@ def test_the_instruction_set_is_whole(site):
     for opcode, kind in isa.KINDS.items():
         assert f"### {opcode.name}\n" in page
         assert all(f"| `{field.name}` | {field.bits} | {field.offset} |" in page for field in layout(kind))
-    assert all(f"| `{mode}` |" in page for mode in isa.MODES)
+    assert all(f"| `{mode}` |" in page for mode in modes.MODES)
     assert all(f"| `{event.name}` |" in page for event in Event)
     assert all(f"`{item.name}`" in page for kind in (isa.Route, isa.Reduction, isa.Moving) for item in kind)
 

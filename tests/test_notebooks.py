@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from arch import isa
+from arch import modes
 from arch.recall import forget
 
 ROOT = Path(__file__).parent.parent
@@ -37,17 +37,17 @@ def test_it_is_clean(path):
 
 
 @pytest.fixture
-def modes():
+def added_mode():
     """Notebook 07 adds a mode: it is gone afterwards, whatever happens."""
-    before = dict(isa.MODES)
+    before = dict(modes.MODES)
     yield
-    isa.MODES.clear()
-    isa.MODES.update(before)
+    modes.MODES.clear()
+    modes.MODES.update(before)
     forget()
 
 
 @each
-def test_it_runs(path, tmp_path, monkeypatch, modes):
+def test_it_runs(path, tmp_path, monkeypatch, added_mode):
     """In this process: quick, and each cell's last value is shown as a notebook would."""
     matplotlib.use("Agg")
     monkeypatch.chdir(tmp_path)

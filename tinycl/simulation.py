@@ -13,7 +13,8 @@ from arch import activity
 from arch.errors import InputError
 from arch.events import Event
 from arch.image import Image
-from arch.isa import ENGINES, Compute, Engine, mode_of
+from arch.isa import ENGINES, Compute, Engine
+from arch.modes import mode_of
 from arch.program import Program
 from compiler.calibration import valid_labels
 from compiler.graph import INFER

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from inspect import getdoc, getsource
 
-from arch import isa
+from arch import isa, modes
 from arch.bus import Register
 from arch.events import DATA_DEPENDENT, Event
 from arch.fields import BANK_BITS, ROW_BITS, Field, layout, width
@@ -33,8 +33,8 @@ def page() -> str:
     """The whole page, as Markdown."""
     parts = [
         "# Instruction set",
-        "Made from `arch/isa.py`, `arch/fields.py` and `arch/events.py` when this site was built. What instructions "
-        "do in each cycle is said in [Cycle by cycle](machine.md), why they are as they are in "
+        "Made from `arch/isa.py`, `arch/modes.py`, `arch/fields.py` and `arch/events.py` when this site was built. "
+        "What instructions do in each cycle is said in [Cycle by cycle](machine.md), why they are as they are in "
         "[Architecture](architecture.md).",
         f"An instruction has {isa.INSTRUCTION_BITS} bits. An address field holds a word's number as bank "
         f"({BANK_BITS} bits, the lower ones) and place ({ROW_BITS} bits).",
@@ -75,8 +75,8 @@ def _modes() -> str:
     rows = [
         f"| `{name}` | {_cell(notes.get(name, ''))} | {mode.moving.name}, {mode.moving_route.name} | "
         f"{mode.stationary.name}, {mode.stationary_route.name} | {mode.reduction.name} | {mode.emission.name} | "
-        f"{'yes' if name in isa.BY_LANE else ''} | {'yes' if name in isa.SKIPPING else ''} |"
-        for name, mode in isa.MODES.items()
+        f"{'yes' if name in modes.BY_LANE else ''} | {'yes' if name in modes.SKIPPING else ''} |"
+        for name, mode in modes.MODES.items()
     ]
     head = "| mode | | moving, route | stationary, route | reduction | emission | by lane | skips |"
     return "\n".join([head, "|---|---|---|---|---|---|---|---|", *rows])

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from arch.files import write_whole
-from arch.isa import Compute, Engine, Instruction, mode_of
+from arch.isa import Compute, Engine, Instruction
+from arch.modes import mode_of
 from arch.program import Program
 from explore.pictures.execution import engines_at_work, instruction_of, slots_of, step_of
 from explore.pictures.occupancy import STORE_NAMES, occupied

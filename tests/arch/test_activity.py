@@ -6,7 +6,8 @@ import pytest
 from arch.activity import accumulations, external_beats, idle, multiplications, reduction_additions
 from arch.chip import Chip
 from arch.events import Event
-from arch.isa import MODES, Reduction
+from arch.isa import Reduction
+from arch.modes import MODES
 
 PAPER, TINY = Chip.load("paper"), Chip.load("tiny")
 AXES = {Reduction.BOTH: (0, 1), Reduction.TAPS: (0,), Reduction.LANES: (1,)}

@@ -13,7 +13,6 @@ from arch.isa import (
     EXECUTED,
     INSTRUCTION_BITS,
     KINDS,
-    MODES,
     Base,
     Compute,
     Elementwise,
@@ -28,10 +27,9 @@ from arch.isa import (
     Traversal,
     decode,
     encode,
-    mode_fields,
-    mode_of,
 )
 from arch.legal import IllegalInstruction, check, problems
+from arch.modes import MODES, mode_fields, mode_of
 from arch.ordering import stream_problems
 from arch.spans import sum_terms
 

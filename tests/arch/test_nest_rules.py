@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from arch.chip import Chip
-from arch.isa import Base, Compute, Space, Traversal, mode_fields
+from arch.isa import Base, Compute, Space, Traversal
+from arch.modes import mode_fields
 from arch.nest_rules import chain_problems, nest_problems
 from arch.timing import duration
 

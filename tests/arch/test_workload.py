@@ -6,7 +6,8 @@ import pytest
 from arch.chip import Chip
 from arch.errors import InputError
 from arch.events import DATA_DEPENDENT, Event
-from arch.isa import MODES, Moving
+from arch.isa import Moving
+from arch.modes import MODES
 from arch.workload import Workload
 from compiler import Calibration, Network, Options, compile_network
 from compiler.pipeline import TRAIN

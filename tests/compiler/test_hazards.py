@@ -21,8 +21,8 @@ from arch.isa import (
     Space,
     Transfer,
     Traversal,
-    mode_fields,
 )
+from arch.modes import mode_fields
 from arch.ordering import stream_problems
 from arch.timing import duration, schedule
 from compiler.footprints import footprint

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from arch.chip import Chip
-from arch.isa import Compute, Engine, mode_of
+from arch.isa import Compute, Engine
+from arch.modes import mode_of
 from arch.timing import duration
 from compiler import Build, Calibration, Network, NetworkError, Options, compile_network
 from compiler.mapping import Choice, Mapping, load_mapping

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from compiler.network import Network
-from compiler.nodes import LOSSES
+from compiler.nodes import LOSSES, BatchNormalizationAttributes
 from tests.compiler.evaluate import OPERATORS
 
 
@@ -64,13 +64,13 @@ class TorchBatchNetwork:
             given = {role: self.all[name] for role, name in node.parameters.items()}
             if node.operator in LOSSES:
                 values["result"] = values[node.inputs[0]]
-            elif node.operator == "BatchNormalization":
+            elif isinstance(node.attributes, BatchNormalizationAttributes):
                 values[node.name] = functional.batch_norm(
                     values[node.inputs[0]],
                     **given,
                     training=True,
-                    momentum=node.attributes.momentum,  # type: ignore[attr-defined]
-                    eps=node.attributes.epsilon,  # type: ignore[attr-defined]
+                    momentum=node.attributes.momentum,
+                    eps=node.attributes.epsilon,
                 )
             else:
                 inputs = [values[name] for name in node.inputs]

@@ -11,8 +11,9 @@ from arch.chip import Chip
 from arch.counts import counted
 from arch.errors import InputError
 from arch.events import Event
-from arch.isa import Compute, Engine, Traversal, mode_fields
+from arch.isa import Compute, Engine, Traversal
 from arch.layout import Store
+from arch.modes import mode_fields
 from arch.timing import Slot
 from explore import pictures
 from explore.pictures.cycles import _losses

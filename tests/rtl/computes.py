@@ -9,9 +9,6 @@ import numpy as np
 
 from arch.chip import Chip
 from arch.isa import (
-    BY_LANE,
-    MODES,
-    SKIPPING,
     Base,
     Compute,
     Destination,
@@ -26,9 +23,9 @@ from arch.isa import (
     Space,
     Stationary,
     Traversal,
-    mode_fields,
 )
 from arch.legal import problems
+from arch.modes import BY_LANE, MODES, SKIPPING, mode_fields
 
 
 class Misfit(Exception):

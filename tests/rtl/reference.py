@@ -6,7 +6,6 @@ from arch.chip import Chip
 from arch.events import Event
 from arch.image import Image
 from arch.isa import (
-    BY_LANE,
     Base,
     Compute,
     Destination,
@@ -21,8 +20,8 @@ from arch.isa import (
     Space,
     Stationary,
     Traversal,
-    mode_of,
 )
+from arch.modes import BY_LANE, mode_of
 from arch.softmax import TABLE, exponential
 
 _Place = tuple[int, int]

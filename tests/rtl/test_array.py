@@ -8,7 +8,8 @@ import pytest
 from arch.chip import Chip
 from arch.counts import counted
 from arch.image import Image
-from arch.isa import MODES, Compute
+from arch.isa import Compute
+from arch.modes import MODES
 from arch.timing import duration
 from tests.rtl.array_bench import ArrayBench
 from tests.rtl.computes import Draw, held, loads_for

@@ -10,8 +10,9 @@ from arch.chip import Chip
 from arch.counts import counted
 from arch.events import Event
 from arch.image import Image
-from arch.isa import ENGINES, MODES, Compute, Destination, Engine, Halt, Load, Loss, Space
+from arch.isa import ENGINES, Compute, Destination, Engine, Halt, Load, Loss, Space
 from arch.legal import problems
+from arch.modes import MODES
 from arch.ordering import stream_problems
 from arch.timing import duration, schedule
 from tests.rtl.computes import Draw, held, loads_for

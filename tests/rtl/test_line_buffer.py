@@ -12,7 +12,8 @@ from amaranth.sim import Simulator
 
 from arch import fields
 from arch.chip import Chip
-from arch.isa import Compute, Traversal, mode_fields
+from arch.isa import Compute, Traversal
+from arch.modes import mode_fields
 from rtl.line_buffer import LineBuffer
 from rtl.loader import Loader
 

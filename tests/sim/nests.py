@@ -7,21 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from arch.chip import Chip
-from arch.isa import (
-    SKIPPING,
-    Base,
-    Compute,
-    Emission,
-    Moving,
-    Overflow,
-    Reduction,
-    Rounding,
-    Space,
-    Stationary,
-    Traversal,
-    mode_fields,
-)
+from arch.isa import Base, Compute, Emission, Moving, Overflow, Reduction, Rounding, Space, Stationary, Traversal
 from arch.legal import problems
+from arch.modes import SKIPPING, mode_fields
 from arch.nest_rules import most_iterations, walks
 from arch.spans import mask_spans, pixel_spans, read_rows, source_spans, target_spans, written_rows
 from arch.timing import writes_rows

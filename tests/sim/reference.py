@@ -13,7 +13,6 @@ from arch.chip import Chip
 from arch.events import Event
 from arch.image import Image
 from arch.isa import (
-    BY_LANE,
     Base,
     Compute,
     Destination,
@@ -31,8 +30,8 @@ from arch.isa import (
     Stationary,
     Transfer,
     Traversal,
-    mode_of,
 )
+from arch.modes import BY_LANE, mode_of
 from arch.softmax import LOG2E, TABLE
 
 

@@ -16,8 +16,6 @@ from arch.events import DATA_DEPENDENT, UNCOUNTED, Event
 from arch.image import Image
 from arch.isa import (
     ENGINES,
-    MODES,
-    SKIPPING,
     Base,
     Compute,
     Destination,
@@ -31,9 +29,9 @@ from arch.isa import (
     Rounding,
     Space,
     Traversal,
-    mode_fields,
 )
 from arch.layout import Kind, Region, Store
+from arch.modes import MODES, SKIPPING, mode_fields
 from arch.program import Program, ProgramError
 from arch.retirement import digests
 from sim import fast_table

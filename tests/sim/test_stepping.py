@@ -13,7 +13,6 @@ from arch.counts import counted
 from arch.events import DATA_DEPENDENT, Event
 from arch.isa import (
     ENGINES,
-    MODES,
     Base,
     Compute,
     Destination,
@@ -25,10 +24,10 @@ from arch.isa import (
     Rounding,
     Space,
     Traversal,
-    mode_fields,
 )
 from arch.layout import Kind, Region, Store
 from arch.legal import problems
+from arch.modes import MODES, mode_fields
 from arch.nest_rules import chain_problems
 from arch.program import Entry, Program, Step
 from arch.retirement import digests

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from arch.chip import Chip
-from arch.isa import ENGINES, EXECUTED, Compute, Engine, Overflow, Rounding, mode_of
+from arch.isa import ENGINES, EXECUTED, Compute, Engine, Overflow, Rounding
+from arch.modes import mode_of
 from sim.fast import FastMachine
 from testbenches import campaign_share
 from testbenches.aiming import Aim, aimed_program, aims

@@ -10,8 +10,9 @@ import pytest
 
 from arch import fields
 from arch.chip import Chip
-from arch.isa import KINDS, MODES, Compute, Load, Opcode
+from arch.isa import KINDS, Compute, Load, Opcode
 from arch.legal import problems
+from arch.modes import MODES
 from arch.timing import duration
 from sim.fast import FastMachine
 from testbenches import coverage_fields, coverage_groups

@@ -11,7 +11,8 @@ import pytest
 import arch.timing
 import testbenches.memory_map
 from arch.chip import Chip
-from arch.isa import Compute, Engine, Instruction, Moving, Overflow, Rounding, encode, mode_of
+from arch.isa import Compute, Engine, Instruction, Moving, Overflow, Rounding, encode
+from arch.modes import mode_of
 from arch.timing import writes_rows
 from sim.stepping import SteppingMachine
 from testbenches.generate import KINDS, LOADS, random_program
