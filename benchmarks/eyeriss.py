@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from estimate.book import bars, numbered
+from estimate.clocking import clocking
 from estimate.prices import CENTRAL, Answers, prices, variations
 from estimate.technology import Technology
 
@@ -28,6 +29,9 @@ FILTERS, INPUTS, SUMS = 224, 12, 24
 """Words of an element's scratchpads: the filters' an SRAM, the others registers (recalled)."""
 REGISTER_BITS = WORD * (INPUTS + SUMS + 5 + 3 * 4)
 """Of an element: scratchpads, five pipeline words, three queues of four words (the last two assumed)."""
+UNGATED = 1.0
+"""Share of register bits that see the clock without gates; with them its registers are taken as this chip's are, since
+neither is published."""
 MISSING = (
     "scratchpad accesses (here: four a multiply-accumulate, as its dataflow has them), words on the network (here: as "
     "many as leave the buffer), the clock network's load beyond the elements' registers, run-length coders and pads"
@@ -70,8 +74,8 @@ LAYERS = (
 )
 
 
-def predicted(layer: Layer, technology: Technology, answers: Answers) -> dict[str, float]:
-    """J by part, at one set of answers."""
+def predicted(layer: Layer, technology: Technology, answers: Answers, clocked: float) -> dict[str, float]:
+    """J by part, at one set of answers and a share `clocked` of register bits that see the clock."""
     found = prices(technology, WORD, VOLTAGE, answers)
     register, adder, select, multiplier = found.units[:, 0] * found.turning
     tables = technology.memories()
@@ -89,13 +93,13 @@ def predicted(layer: Layer, technology: Technology, answers: Answers) -> dict[st
     words = layer.buffer_mb * 1e6 / (BUFFER[1] / 8)
     seconds = layer.total_ms * 1e-3
     cycles = layer.processing_ms * 1e6 / CYCLE_NS
-    clocked = cycles * layer.active * REGISTER_BITS
+    seen = cycles * layer.active * REGISTER_BITS * clocked
     return {
         "multiply-accumulates": works * (multiplier + 2 * WORD * adder) * 1e-12,
         "scratchpads": works * (filters[0] + read + WORD * register) * 1e-12,
         "global buffer": words * (buffer[0] + buffer[1]) / 2 * 1e-12,
         "network": words * BUFFER[1] * 2 * register * 1e-12,
-        "clock": clocked * found.clock_pj * 1e-12,
+        "clock": seen * found.clock_pj * 1e-12,
         "leakage": seconds * (25 * buffer[2] + ELEMENTS * filters[2]) * 1e-3,
     }
 
@@ -103,7 +107,10 @@ def predicted(layer: Layer, technology: Technology, answers: Answers) -> dict[st
 def main() -> None:
     technology = Technology.load("65nm")
     answers, places = numbered(variations(technology, stated=True))
-    joules = np.array([[list(predicted(layer, technology, item).values()) for layer in LAYERS] for item in answers])
+    least, mean, _ = clocking().seen
+    cases = [*((item, mean) for item in answers), (CENTRAL, least), (CENTRAL, UNGATED)]
+    places["clocked"] = len(answers), len(answers) + 1
+    joules = np.array([[list(predicted(layer, technology, *case).values()) for layer in LAYERS] for case in cases])
     rows = [*((layer.name, layer.joules) for layer in LAYERS), ("all", sum(layer.joules for layer in LAYERS))]
     by_layer = np.concatenate([joules.sum(axis=2), joules.sum(axis=(1, 2))[:, None]], axis=1)
     for (name, measured), (low, central, high) in zip(rows, bars(by_layer, places).T, strict=True):
@@ -113,8 +120,12 @@ def main() -> None:
             f"measured {measured * 1e3:.2f} mJ: {error:+.0%}, {'inside' if low <= measured <= high else 'outside'}"
         )
     parts = joules[0].sum(axis=0)
-    for name, value in zip(predicted(LAYERS[0], technology, CENTRAL), parts, strict=True):
+    for name, value in zip(predicted(LAYERS[0], technology, CENTRAL, mean), parts, strict=True):
         print(f"  {name}: {value * 1e3:.2f} mJ, {value / parts.sum():.0%}")
+    for name, share in (("as this chip's", mean), ("half", 0.5), ("all, without gates", UNGATED)):
+        whole = sum(sum(predicted(layer, technology, CENTRAL, share).values()) for layer in LAYERS)
+        error = whole / rows[-1][1] - 1
+        print(f"register bits that see the clock, {name} ({share:.2f}): {whole * 1e3:.1f} mJ, {error:+.0%}")
     print(f"not published, so missing or assumed: {MISSING}")
 
 

@@ -29,6 +29,8 @@ def main() -> None:
         print(told(line))
     lean = found.lean_energy
     print(f"a lean chip: {found.lean_area.total.central:.3g} mm2, {lean.power.central:.3g} W, both in the ranges above")
+    bare = found.ungated.power
+    print(f"without clock gates: {bare.central:.3g} W ({bare.low:.3g} to {bare.high:.3g}), not in the ranges above")
     print("central energy of a step, and area, by component:")
     sizes = {name: size for part in found.area.tree.values() for name, size in part.items()}
     for name, joules in item.by_component().items():

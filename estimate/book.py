@@ -18,14 +18,15 @@ from estimate.memory import Macro, Memories
 from estimate.prices import CENTRAL, NOTHING, Answers, Prices, prices, variations
 from estimate.ranges import Range
 from estimate.technology import Technology
-from estimate.usage import hardware
 
 
 @dataclass(frozen=True)
 class Book:
-    """Prices by answer (S of them, `answers`): `logic_pj`, `logic_nw` float64[S, 4] a unit; `clock_pj` [S] a cycle of
-    the whole chip, `tree` and `turning` [S] shares, `events` [S] a factor of all that events take; `memory` [S,
-    memories, 4] of whole memories: pJ a word read, a word written, mW, mm². `doubts` are places in S by name.
+    """Prices by answer (S of them, `answers`): `logic_pj`, `logic_nw` float64[S, 4] a unit; `clock_pj` [S] a register
+    bit that sees a cycle, `gate` [S] such bits a clock gate; `tree` and `turning` [S] shares; `gating`, `gate_bits` and
+    `events` [S] factors: of what gates let through, of all that gated registers see, and of all that events take;
+    `memory` [S, memories, 4] of whole memories: pJ a word read, a word written, mW, mm². `doubts` are places in S by
+    name.
     """
 
     answers: tuple[Answers, ...]
@@ -33,6 +34,9 @@ class Book:
     logic_nw: np.ndarray
     clock_pj: np.ndarray
     tree: np.ndarray
+    gate: np.ndarray
+    gating: np.ndarray
+    gate_bits: np.ndarray
     turning: np.ndarray
     events: np.ndarray
     memory: np.ndarray
@@ -85,14 +89,16 @@ def book(technology: Technology, chip: Chip, voltage: float | None) -> Book:
     """The prices of `chip`. Raises `InputError` where a memory is outside every table's range."""
     answers, doubts = numbered(variations(technology, voltage is not None))
     found = [prices(technology, chip.word_bits, voltage, item) for item in answers]
-    bits = sum(part.register_bits for part in hardware(chip).values())
     units = np.array([item.units for item in found])
     return Book(
         tuple(answers),
         units[:, :, 0],
         units[:, :, 1],
-        np.array([item.clock_pj * bits for item in found]),
+        np.array([item.clock_pj for item in found]),
         np.array([item.tree for item in found]),
+        np.array([item.gate for item in found]),
+        np.array([item.gating for item in found]),
+        np.array([item.gate_bits for item in found]),
         np.array([item.turning for item in found]),
         np.array([item.events for item in found]),
         np.array([_memory_prices(technology, chip, item) for item in found]),

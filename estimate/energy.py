@@ -9,10 +9,12 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from arch.chip import Chip
 from arch.errors import InputError
 from arch.events import Event
 from arch.workload import Workload
 from estimate.book import Book, book, memories
+from estimate.clocking import registers
 from estimate.ranges import Range
 from estimate.structure import Units
 from estimate.switching import shares_of
@@ -28,14 +30,15 @@ class Energy:
     """Energy of one pass on the chip; what the memory off the chip takes is `external`, apart.
 
     `lines` are the components: of logic, of memories, `CLOCK` and `LEAKAGE`. `joules` float64[S, rows, lines] by answer
-    (`estimate.book`). `seconds` of the pass. `estimated` as in the workload; `zeros_known`: whether products with a
-    zero operand are told apart.
+    (`estimate.book`). `seconds` of the pass. `clock_gating`: whether registers stand behind clock gates. `estimated` as
+    in the workload; `zeros_known`: whether products with a zero operand are told apart.
     """
 
     workload: Workload
     technology: str
     clock_ns: float
     voltage: float
+    clock_gating: bool
     seconds: float
     estimated: bool
     zeros_known: bool
@@ -104,6 +107,7 @@ class Energy:
             "technology": self.technology,
             "clock_ns": self.clock_ns,
             "voltage": self.voltage,
+            "clock_gating": self.clock_gating,
             "cycles": self.workload.cycles,
             "seconds": self.seconds,
             "estimated": self.estimated,
@@ -124,12 +128,18 @@ class Energy:
 
 
 def energy(
-    workload: Workload, technology: Technology, clock_ns: float | None = None, voltage: float | None = None
+    workload: Workload,
+    technology: Technology,
+    clock_ns: float | None = None,
+    voltage: float | None = None,
+    clock_gating: bool = True,
 ) -> Energy:
     """The energy of one pass at a clock period (ns) and a supply (V); without them the chip's and the technology's.
 
-    Dynamic energy goes with the supply's square, leakage with its cube. Whether the chip reaches the clock is not
-    looked at. Raises `InputError` on a clock or supply out of range, or a memory outside the technology's tables.
+    With `clock_gating` registers that share an enable stand behind a clock gate, as tools for chips place them; without
+    every register sees every cycle, as the RTL stands and on an FPGA. Dynamic energy goes with the supply's square,
+    leakage with its cube. Whether the chip reaches the clock is not looked at. Raises `InputError` on a clock or supply
+    out of range, or a memory outside the technology's tables.
     """
     chip = workload.chip
     clock = chip.clock_ns if clock_ns is None else clock_ns
@@ -140,10 +150,11 @@ def energy(
         raise InputError(f"voltage must be from {low:g} to {high:g} V in {technology.name}, not {voltage}")
     found = book(technology, chip, voltage)
     cycles = np.array([row.cycles for row in workload.rows], np.float64)
+    driven = drives(workload, found.turning)
     parts = [
-        _logic(workload, found),
+        _logic(workload.chip, driven, found),
         _memories(workload, found),
-        _clock(cycles, found),
+        _clock(_seen(workload.chip, cycles, driven, found, clock_gating), found),
         _leakage(workload, cycles * clock * 1e-9, found),
     ]
     bits = sum(row.counts[event] for row in workload.rows for event in _EXTERNAL) * chip.lanes * chip.word_bits
@@ -152,6 +163,7 @@ def energy(
         technology.name,
         clock,
         technology.voltage.central if voltage is None else voltage,
+        clock_gating,
         workload.cycles * clock * 1e-9,
         workload.estimated,
         all(row.zero_products is not None for row in workload.rows if row.steps),
@@ -170,10 +182,10 @@ def _triple(technology: Technology) -> tuple[float, float, float]:
     return spread.low, spread.central, spread.high
 
 
-def _logic(workload: Workload, found: Book) -> np.ndarray:
+def _logic(chip: Chip, driven: np.ndarray, found: Book) -> np.ndarray:
     """J [S, rows, components] of switching: drivers times measured shares of what a component's units take."""
-    shares = drives(workload, found.turning) @ shares_of(workload.chip)
-    units = np.array([part.values() for part in moving(workload.chip).values()], np.float64)
+    shares = driven @ shares_of(chip)
+    units = np.array([part.values() for part in moving(chip).values()], np.float64)
     whole = found.logic_pj @ units.T * found.events[:, None]
     return shares * whole[:, None, :] * 1e-12
 
@@ -187,9 +199,18 @@ def _memories(workload: Workload, found: Book) -> np.ndarray:
     return np.stack(columns, axis=2) * 1e-12
 
 
-def _clock(cycles: np.ndarray, found: Book) -> np.ndarray:
-    """J [S, rows, 2] of the registers' clock pins, and of the tree that drives them."""
-    whole = np.outer(found.clock_pj, cycles) * 1e-12
+def _seen(chip: Chip, cycles: np.ndarray, driven: np.ndarray, found: Book, clock_gating: bool) -> np.ndarray:
+    """Register bits times the cycles that they see, [S, rows]; with gates, each of which is `found.gate` bits."""
+    every, free, gates, opened = registers(chip)
+    if not clock_gating:
+        return np.outer(np.full_like(found.gate, every), cycles)
+    through = np.minimum(driven @ opened * found.gating[:, None], (every - free) * cycles)
+    return (np.outer(free + gates * found.gate, cycles) + through) * found.gate_bits[:, None]
+
+
+def _clock(seen: np.ndarray, found: Book) -> np.ndarray:
+    """J [S, rows, 2] of the registers' clock pins and gates, and of the tree that drives them."""
+    whole = seen * found.clock_pj[:, None] * 1e-12
     tree = whole * found.tree[:, None]
     return np.stack([whole - tree, tree], axis=2)
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from estimate.clocking import clocking
 from estimate.switching import switching
 from estimate.technology import MemoryUse, Spread, Technology
 
@@ -29,7 +30,9 @@ class Answers:
     memory_scale: Pick = "central"
     voltage: Pick = "central"
     turning: Pick = "central"
-    clocked: Pick = "central"
+    gate: Pick = "central"
+    gating: Pick = "central"
+    gate_bits: Pick = "central"
     tree: Pick = "central"
     events: Pick = "central"
     leakage: Pick = "central"
@@ -44,7 +47,9 @@ _ENDS = (
     "unseen",
     "memory_scale",
     "turning",
-    "clocked",
+    "gate",
+    "gating",
+    "gate_bits",
     "tree",
     "events",
     "leakage",
@@ -86,8 +91,10 @@ class Prices:
 
     `units` float64[4, 2]: register, adder and select bit, multiplier; pJ an operation, nW. Areas are of components
     (`estimate.cells`), not of units.
-    `clock_pj` a register bit a cycle, with its share of the tree; `tree` is the tree's part of it. `turning`: share of
-    bits that turn, where no run counted them; `events`: a factor, how far what is measured of events may be off.
+    `clock_pj` a register bit that sees a cycle, with its share of the tree; `tree` is the tree's part of it. `gate`:
+    what a clock gate takes in a cycle, in such bits; `gating`: a factor, how far what gates let through may be off;
+    `gate_bits`: another of all that gated registers see, for how many of them a gate needs at least. `turning`: share
+    of bits that turn, where no run counted them; `events`: a factor, how far what is measured of events may be off.
     `memory_tables` are places in the technology's list, whose geometric mean is taken, with factors of energy, leakage
     and area.
     """
@@ -95,6 +102,9 @@ class Prices:
     units: np.ndarray
     clock_pj: float
     tree: float
+    gate: float
+    gating: float
+    gate_bits: float
     turning: float
     events: float
     memory_tables: tuple[int, ...]
@@ -113,17 +123,25 @@ def prices(technology: Technology, word_bits: int, voltage: float | None, answer
     units[:, 0] *= square
     units[:, 1] *= cube * taken(technology.logic_leakage, answers.leakage)
     tree = taken(technology.clock.tree, answers.tree)
-    error = switching().held_out.worst
+    few, many = clocking().bounds
     places = tuple(range(len(technology.memory))) if answers.memory is None else (answers.memory,)
     return Prices(
         units,
-        clock * square * taken(technology.clock.clocked, answers.clocked) * (1 + tree),
+        clock * square * (1 + tree),
         tree / (1 + tree),
+        taken(technology.clock.gate, answers.gate),
+        _within(clocking().held_out.worst, answers.gating),
+        dict(zip(("low", "central", "high"), (few, 1.0, many), strict=True))[answers.gate_bits],
         taken(technology.turning, answers.turning),
-        {"low": 1 / (1 + error), "central": 1.0, "high": 1 + error}[answers.events],
+        _within(switching().held_out.worst, answers.events),
         places,
         tuple(_memory_factors(technology.memory[place], volts, answers) for place in places),
     )
+
+
+def _within(error: float, pick: Pick) -> float:
+    """A factor that may be off by a relative error, either way."""
+    return {"low": 1 / (1 + error), "central": 1.0, "high": 1 + error}[pick]
 
 
 def logic_places(technology: Technology, answers: Answers) -> list[int]:

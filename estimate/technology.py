@@ -104,11 +104,11 @@ class MemoryUse(Frozen):
 class Clock(Frozen):
     """What the clock costs beside the registers' own: shares that no table says.
 
-    `clocked`: of the register bits, how many see the clock in a cycle, 1 without clock gates. `tree`: buffers and wires
-    of its distribution, as a share of what the clocked registers themselves take.
+    `gate`: what a clock gate takes in a cycle, as a multiple of what a register bit's clock pin does. `tree`: buffers
+    and wires of its distribution, as a share of what the registers and gates that see it themselves take.
     """
 
-    clocked: Spread
+    gate: Spread
     tree: Spread
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,9 +22,9 @@ from rtl.verilog import NetlistError
 from synthesis.blocks import MULTIPLIER, TOP, Block, blocks_of
 from synthesis.glitches import Circuit
 from synthesis.liberty import Library
-from synthesis.mapping import Recipe, mapped_netlist
+from synthesis.mapping import Recipe, least_of, mapped_netlist
 from synthesis.netlist import Cell, Net, Netlist, Waves
-from synthesis.power import Tariff, counted
+from synthesis.power import Tariff, counted, gate_cell
 from synthesis.recording import Recording, Signals
 from synthesis.saif import Saif, Statistics
 
@@ -74,6 +74,12 @@ class Part:
     tariff: Tariff
 
     @cached_property
+    def gates(self) -> dict[Net, Net]:
+        """The enable of each gated clock, by net."""
+        pairs = ((cell, gate_cell(cell.group)) for cell in self.netlist.cells)
+        return {cell.net(gate.gated): cell.net(gate.enable) for cell, gate in pairs if gate}
+
+    @cached_property
     def circuit(self) -> Circuit:
         """The netlist with delays."""
         return Circuit.of(self.netlist)
@@ -95,33 +101,35 @@ def activity(
 ) -> tuple[dict[str, Active], dict[str, str]]:
     """The energy of each component, and the blocks that cannot be followed, with the reason.
 
-    Of these the clock and leakage are known and counted. Raises `ActivityError` where netlist and RTL differ; they are
-    compared with `check`, which statistics cannot stand.
+    Of these the clock, with every gate open, and leakage are known and counted. Raises `ActivityError` where netlist
+    and RTL differ; they are compared with `check`, which statistics cannot stand.
     """
     found: dict[str, Active] = {}
     left_out: dict[str, str] = {}
     for part in parts:
-        for scope in _scopes(part.block, recording):
+        for scope in scopes(part.block, recording):
             try:
                 active = _followed(part, scope, recording, delays, check)
             except RecodedError as error:
                 left_out[part.block.name] = str(error)
-                active = Active()
-            still = Active(clock=part.tariff.clock * recording.cycles, leakage_w=part.tariff.leakage_w)
+                active = Active(clock=part.tariff.clock * recording.cycles)
+            still = Active(leakage_w=part.tariff.leakage_w)
             found[part.block.component] = found.get(part.block.component, Active()) + active + still
     return found, left_out
 
 
 def _followed(part: Part, scope: str, recording: Signals, delays: bool, check: bool) -> Active:
     """What switches in one instance of a block."""
-    sources = sources_of(part, scope, recording)
+    sources = sources_of(part.block, part.netlist, scope, recording)
     waves = part.netlist.evaluate(sources)
-    flops = _check(part.netlist, waves, scope) if check else 0
+    gates = {net: np.broadcast_to(waves[enable], recording.cycles) for net, enable in part.gates.items()}
+    flops = _check(part.netlist, waves, gates, scope) if check else 0
+    clock = part.tariff.clocks(recording.cycles, {net: int(on.sum()) for net, on in gates.items()})
     delayed = part.tariff.switching(part.circuit.counted(sources)) if delays else 0.0
-    return Active(part.tariff.switching(counted(waves)), delayed, flops=flops)
+    return Active(part.tariff.switching(counted(waves)), delayed, clock, flops=flops)
 
 
-def _scopes(block: Block, recording: Signals) -> Iterator[str]:
+def scopes(block: Block, recording: Signals) -> Iterator[str]:
     """The scopes of a block's instances: every bank of a memory."""
     if block.name.endswith(".bank"):
         yield from (f"{recording.scope(block.name[:-5])}.bank{number}" for number in range(block.count))
@@ -129,17 +137,17 @@ def _scopes(block: Block, recording: Signals) -> Iterator[str]:
         yield recording.scope("" if block.component == "interconnect" else block.name)
 
 
-def sources_of(part: Part, scope: str, recording: Signals) -> Waves:
+def sources_of(block: Block, netlist: Netlist, scope: str, recording: Signals) -> Waves:
     """What comes into a block, and what its flip-flops hold, in each cycle. Raises `RecodedError`."""
-    netlist, prefix = part.netlist, f"{scope}." if scope else ""
+    prefix = f"{scope}." if scope else ""
     sources: Waves = {}
     for name in netlist.inputs:
         if name != "clk":
-            _put(sources, netlist.ports[name], recording.bits(prefix + part.block.original(name)))
-    _put_state(sources, netlist, part.block, prefix, recording)
+            _put(sources, netlist.ports[name], recording.bits(prefix + block.original(name)))
+    _put_state(sources, netlist, block, prefix, recording)
     for cell in netlist.cells:
         if cell.group is None:
-            _put_box(sources, cell, part.block, prefix, recording)
+            _put_box(sources, cell, block, prefix, recording)
     for net in netlist.ports.get("clk", ()):
         sources.setdefault(net, np.zeros(recording.cycles, bool))
     return sources
@@ -183,13 +191,15 @@ def _put_box(sources: Waves, cell: Cell, block: Block, prefix: str, recording: S
             _put(sources, nets, bits)
 
 
-def _check(netlist: Netlist, waves: Waves, scope: str) -> int:
-    """Compare each flip-flop's next value with the RTL's; how many there are."""
+def _check(netlist: Netlist, waves: Waves, gates: Mapping[Net, np.ndarray], scope: str) -> int:
+    """Compare each flip-flop's next value with the RTL's, the old one behind a shut gate; how many there are."""
     for cell in netlist.flops:
         data, held = waves[cell.net("D")], waves.get(cell.pins["Q"][0]) if cell.pins.get("Q") else None
         if held is None:
             held = ~waves[(cell.pins.get("Q_N") or cell.pins["QN"])[0]]
-        wrong = np.flatnonzero(data[:-1] != held[1:])
+        on = next((gates[nets[0]] for nets in cell.pins.values() if nets and nets[0] in gates), None)
+        value = data if on is None else np.where(on, data, held)
+        wrong = np.flatnonzero(value[:-1] != held[1:])
         if len(wrong):
             raise ActivityError(f"{scope or 'the top'}: a flip-flop takes another value than the RTL, cycle {wrong[0]}")
     return len(netlist.flops)
@@ -201,14 +211,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("liberty", type=Path, help="a liberty file, plain or gzip'ed")
     parser.add_argument("recording", type=Path, help="a VCD or SAIF file of a run on the chip's RTL")
     parser.add_argument("--chip", required=True, help="the chip that ran: a shipped one or a YAML file")
+    parser.add_argument("--gates", type=int, help="map with clock gates for enables of at least so many register bits")
     parser.add_argument("--delays", action="store_true", help="with glitches too, which takes longer")
     given = parser.parse_args(arguments)
     try:
         chip, library = Chip.load(given.chip), Library.load(given.liberty)
+        if not given.recording.is_file():
+            raise InputError(f"{given.recording}: no such file; `run_native(..., trace=FILE)` writes one")
+        parts = parts_of(chip, library, Recipe(gates=least_of(given.gates)))
         if given.recording.suffix == ".saif":
-            found, left_out, cycles = _by_statistics(chip, library, given.recording, given.delays)
+            found, left_out, cycles = _by_statistics(parts, given.recording, given.delays)
         else:
-            found, left_out, cycles = _by_cycles(chip, library, given.recording, given.delays)
+            found, left_out, cycles = _by_cycles(parts, given.recording, given.delays)
     except (InputError, NetlistError, ActivityError) as error:
         print(f"synthesis: {error}", file=sys.stderr)
         return 2
@@ -216,23 +230,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _by_cycles(chip: Chip, library: Library, path: Path, delays: bool) -> tuple[dict[str, Active], dict[str, str], int]:
+def _by_cycles(parts: Sequence[Part], path: Path, delays: bool) -> tuple[dict[str, Active], dict[str, str], int]:
     """Each component, what is left out, and the cycles of the run."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; `run_native(..., trace=FILE)` writes one")
     recording = Recording(path, TOP, RUNNING)
-    return *activity(parts_of(chip, library, Recipe()), recording, delays), recording.cycles
+    return *activity(parts, recording, delays), recording.cycles
 
 
-def _by_statistics(
-    chip: Chip, library: Library, path: Path, delays: bool
-) -> tuple[dict[str, Active], dict[str, str], int]:
+def _by_statistics(parts: Sequence[Part], path: Path, delays: bool) -> tuple[dict[str, Active], dict[str, str], int]:
     """The same from a SAIF file of all its cycles. Raises `InputError` where it is not of this chip."""
     statistics = Statistics(Saif.read(path), TOP)
     try:
-        found, left_out = activity(parts_of(chip, library, Recipe()), statistics, delays, check=False)
+        found, left_out = activity(parts, statistics, delays, check=False)
     except KeyError as error:
-        raise InputError(f"{path}: lacks {error}, which {chip.name} has; record a run of this chip") from None
+        raise InputError(f"{path}: lacks {error}, which the chip has; record a run of this chip") from None
     return {name: item * statistics.scale for name, item in found.items()}, left_out, round(statistics.whole)
 
 

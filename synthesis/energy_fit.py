@@ -80,10 +80,10 @@ def fit(activity: pd.DataFrame, runs: pd.DataFrame, chips: Mapping[str, Chip]) -
         weights = np.array([at_once(chips[chip])[name] / whole[chip, program] for chip, program in keys])
         inputs = np.array([[events[key][driver] for driver in USED[name]] for key in keys]) * weights[:, None]
         wanted = rows["switching_nj"].to_numpy() / np.array([whole[key] for key in keys])
-        shares[name] = dict(zip(USED[name], _non_negative(inputs, wanted), strict=True))
+        shares[name] = dict(zip(USED[name], non_negative(inputs, wanted), strict=True))
     clock = _by_run(activity, "clock_nj")
     pins = [energy / clock_pins(chips[key[0]], events[key]) for key, energy in clock.items()]
-    return EnergyFit({name: shares[name] for name in USED if name in shares}, _short(float(np.mean(pins))))
+    return EnergyFit({name: shares[name] for name in USED if name in shares}, short(float(np.mean(pins))))
 
 
 def _by_run(activity: pd.DataFrame, column: str) -> dict[tuple[str, str], float]:
@@ -121,12 +121,12 @@ def errors(found: EnergyFit, activity: pd.DataFrame, runs: pd.DataFrame, chips: 
     return pd.DataFrame(rows)
 
 
-def _non_negative(inputs: np.ndarray, wanted: np.ndarray) -> list[float]:
+def non_negative(inputs: np.ndarray, wanted: np.ndarray) -> list[float]:
     """The coefficients ≥ 0 whose combination of the inputs is nearest to what is wanted."""
     scale = np.maximum(inputs.max(axis=0), 1e-30)
     model = LinearRegression(positive=True, fit_intercept=False).fit(inputs / scale, wanted)
-    return [_short(value) for value in model.coef_ / scale]
+    return [short(value) for value in model.coef_ / scale]
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")

@@ -16,10 +16,13 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from arch.errors import InputError
 from arch.files import write_whole
 from rtl.verilog import NetlistError
 from synthesis.blocks import Block
+from synthesis.enables import FIND, LEGAL, add_enables
 from synthesis.liberty import Library
+from synthesis.power import gate_of
 from testbenches.verilator import cache_folder
 
 PERIOD_PS = 20_000
@@ -28,6 +31,9 @@ UNUSED = ("*lpflow*", "*probe*")
 """Cells that are for power gating and probing."""
 _VERSION = "1"
 _WORKER = Path(__file__).with_name("worker.py")
+SPLIT = "enables that muxes share"
+"""Stands among commands where `synthesis.enables.add_enables` works on the file of JSON."""
+_FOUND = "found.json"
 _DELAY = re.compile(r"Delay\s*=\s*([\d.]+) ps")
 
 
@@ -51,15 +57,24 @@ class Mapped:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How blocks are mapped."""
+    """How blocks are mapped; with clock gates for enables of at least `gates` register bits, or without any."""
 
     booth: bool = True
     period_ps: int = PERIOD_PS
+    gates: int | None = None
 
     def key(self, library: Library, block: Block) -> str:
         """What decides the result, as a name."""
         parts = [_VERSION, library.fingerprint, self.booth, self.period_ps, block.top, block.text]
+        parts += [] if self.gates is None else commands(block, library, self)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
+
+
+def least_of(gates: int | None) -> int | None:
+    """What a user gives as the least bits of a clock gate. Raises `InputError` where it is less than 1."""
+    if gates is not None and gates < 1:
+        raise InputError(f"--gates must be at least 1 register bit, not {gates}")
+    return gates
 
 
 def map_block(block: Block, library: Library, recipe: Recipe) -> Mapped:
@@ -80,15 +95,39 @@ def mapped_netlist(block: Block, library: Library, recipe: Recipe) -> str:
 def commands(block: Block, library: Library, recipe: Recipe) -> list[str]:
     """Yosys's commands, in a folder that holds `block.il`, `library.lib` and `drive.constr`."""
     unused = " ".join(f"-dont_use {name}" for name in UNUSED)
+    synth = f"synth -top {block.top} -flatten{' -booth' if recipe.booth else ''} -noabc -noshare"
+    gated = [] if recipe.gates is None else _gated(block, library, recipe.gates)
     return [
         "read_rtlil block.il",
-        f"synth -top {block.top} -flatten{' -booth' if recipe.booth else ''} -noabc -noshare",
+        f"{synth} -nofsm -run begin:fine" if gated else synth,
+        *gated,
         f"dfflibmap {unused} -liberty library.lib",
         f"abc {unused} -liberty library.lib -D {recipe.period_ps} -constr drive.constr",
         "setundef -zero",
         "opt_clean -purge",
         "tee -q -o stat.json stat -json -liberty library.lib",
         "write_rtlil mapped.il",
+    ]
+
+
+def _gated(block: Block, library: Library, least: int) -> list[str]:
+    """The commands that put clock gates before registers, in two parts: between them enables are added to a file."""
+    gate = gate_of(library)
+    tied = " ".join(f"-tie_lo {pin}" for pin in gate.tied)
+    return [
+        *FIND,
+        f"write_json {_FOUND}",
+        SPLIT,
+        "read_rtlil block.il",
+        f"delete {block.top}",
+        f"read_json {_FOUND}",
+        f"hierarchy -top {block.top}",
+        "opt -full",
+        "techmap",
+        "opt -fast",
+        f"{LEGAL} -mince {least}",
+        "opt -fast -nodffe -nosdff",
+        f"clockgate -pos {gate.kind} {gate.enable}:{gate.clock}:{gate.gated} {tied} -min_net_size {least}",
     ]
 
 
@@ -99,10 +138,27 @@ def _run(block: Block, library: Library, recipe: Recipe, netlist: Path) -> Mappe
         (folder / "library.lib").write_text(library.text)
         drive = f"set_driving_cell {library.driver}\nset_load {library.output_load:.3f}\n"
         (folder / "drive.constr").write_text(drive)
-        (folder / "commands.json").write_text(json.dumps(commands(block, library, recipe)))
-        log = _in_process(folder, block.name)
+        log = ""
+        for part in _parts(commands(block, library, recipe)):
+            (folder / "commands.json").write_text(json.dumps(part))
+            log = _in_process(folder, block.name)
+            _add_enables(folder / _FOUND, block.top)
         write_whole(netlist, (folder / "mapped.il").read_bytes())
         return _read(json.loads((folder / "stat.json").read_text()), block.top, log, library)
+
+
+def _parts(lines: list[str]) -> list[list[str]]:
+    """The commands, cut where Yosys is left for a while."""
+    place = lines.index(SPLIT) if SPLIT in lines else len(lines)
+    return [part for part in (lines[:place], lines[place + 1 :]) if part]
+
+
+def _add_enables(path: Path, top: str) -> None:
+    """Add the enables that Yosys does not find to its JSON, if there is any."""
+    if path.exists():
+        module = json.loads(path.read_text())["modules"][top]
+        add_enables(module)
+        path.write_text(json.dumps({"modules": {top: module}}))
 
 
 def _in_process(folder: Path, name: str) -> str:

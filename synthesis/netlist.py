@@ -156,7 +156,7 @@ def _gates(cell: Cell) -> Iterator[Gate]:
         return
     for pin in cell.group.all("pin"):
         nets = cell.pins.get(pin.names[0])
-        if nets and pin.attributes.get("direction") == "output":
+        if nets and pin.attributes.get("direction") == "output" and "function" in pin.attributes:
             function = pin.attributes["function"]
             inputs = tuple((name, cell.net(name)) for name in _inputs(function))
             yield Gate(nets[0], cell.kind, pin.names[0], function, inputs)

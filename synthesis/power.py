@@ -2,18 +2,19 @@
 
 A toggle of a net costs C V² / 2, C being the input pins on it (no wires: nothing is placed); a toggle of a cell's
 output costs the mean of its rise and fall tables at that load and at `SLEW_S`, averaged over related pins and
-conditions; so do toggles of input pins that have tables. A flip-flop's clock pin toggles twice a cycle; the clock's
-own tree is not in the netlist.
+conditions; so do toggles of input pins that have tables. A flip-flop's clock pin toggles twice a cycle, behind a clock
+gate in those in which it is open; the clock's own tree is not in the netlist.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
+from arch.errors import InputError
 from synthesis.liberty import Group, Library
 from synthesis.netlist import Cell, Net, Netlist, Waves
 
@@ -37,7 +38,8 @@ class Energy:
 
 @dataclass(frozen=True)
 class Tariff:
-    """What a netlist's toggles cost: joules of one by net, apart those of flip-flops' clock pins; watts of leakage."""
+    """What a netlist's toggles cost: joules of one by net, apart those of clocks: pins of flip-flops and clock gates by
+    the net at them, and what a gate's own output takes by that net; watts of leakage."""
 
     toggle: Mapping[Net, float]
     clock_toggle: Mapping[Net, float]
@@ -54,15 +56,18 @@ class Tariff:
             for pin, price in _internals(netlist.library, cell, loads).items():
                 net = cell.net(pin)
                 toggle[net] = toggle.get(net, 0.0) + price
-            if pin := _clock_pin(netlist.library, cell.kind):
-                net = cell.net(pin)
-                clock[net] = clock.get(net, 0.0) + _clock_price(netlist.library, cell.kind, pin)
+            for net, price in _clocks(netlist.library, cell):
+                clock[net] = clock.get(net, 0.0) + price
         return cls(toggle, clock, sum(leakage(netlist.library, cell.kind) for cell in netlist.cells))
 
     @property
     def clock(self) -> float:
-        """Joules of the clock's pins in a cycle: two toggles of each."""
+        """Joules of the clocks in a cycle with every gate open: two toggles of each."""
         return 2 * sum(self.clock_toggle.values())
+
+    def clocks(self, cycles: int, opened: Mapping[Net, int]) -> float:
+        """Joules of the clocks in `cycles` cycles; of gated ones `opened` says in how many their gate was open."""
+        return 2 * sum(price * opened.get(net, cycles) for net, price in self.clock_toggle.items())
 
     def energy(self, counts: Mapping[Net, float], cycles: int) -> Energy:
         """The energy of `cycles` cycles in which each net toggles as often as `counts` says."""
@@ -139,6 +144,50 @@ def at_slew(found: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarra
     return loads, np.array([np.interp(SLEW_S, slews, column) for column in values.T])
 
 
+@dataclass(frozen=True)
+class GateCell:
+    """A library's cell that gates a rising clock: its kind, and its pins of enable, clock and gated clock.
+
+    `tied` are inputs that test alone uses, tied to 0.
+    """
+
+    kind: str
+    enable: str
+    clock: str
+    gated: str
+    tied: tuple[str, ...]
+
+
+def gate_of(library: Library) -> GateCell:
+    """The smallest, without inputs for test where there is one. Raises `InputError` where there is none."""
+    found = [gate for cell in library.cells.values() if (gate := gate_cell(cell))]
+    if not found:
+        raise InputError(f"{library.path}: has no cell that gates a rising clock; map without --gates")
+    return min(found, key=lambda gate: (len(gate.tied), library.cells[gate.kind].number("area")))
+
+
+def gate_cell(cell: Group | None) -> GateCell | None:
+    """The cell as a clock gate; None if it is none."""
+    if cell is None or not cell.attributes.get("clock_gating_integrated_cell", "").startswith("latch_posedge"):
+        return None
+    pins = {kind: pin.names[0] for kind in _GATE_PINS for pin in cell.all("pin") if pin.attributes.get(kind) == "true"}
+    tied = tuple(
+        pin.names[0]
+        for pin in cell.all("pin")
+        if pin.attributes.get("direction") == "input" and pin.names[0] not in pins.values()
+    )
+    return GateCell(cell.names[0], *(pins[kind] for kind in _GATE_PINS), tied)
+
+
+_GATE_PINS = ("clock_gate_enable_pin", "clock_gate_clock_pin", "clock_gate_out_pin")
+
+
+def gate_price(library: Library, gate: GateCell) -> tuple[float, float]:
+    """Joules of a cycle in a clock gate that is shut, and in one that is open; not of what its clock drives."""
+    shut = 2 * _clock_price(library, gate.kind, gate.clock)
+    return shut, shut + 2 * internal(library, gate.kind, gate.gated, 0.0)
+
+
 def _internals(library: Library, cell: Cell, loads: Mapping[Net, float]) -> dict[str, float]:
     """Joules that a toggle costs inside a cell, by pin, its clock apart."""
     clock = _clock_pin(library, cell.kind)
@@ -149,8 +198,16 @@ def _internals(library: Library, cell: Cell, loads: Mapping[Net, float]) -> dict
     }
 
 
+def _clocks(library: Library, cell: Cell) -> Iterator[tuple[Net, float]]:
+    """Joules of a toggle of the clocks at a cell, by net."""
+    if pin := _clock_pin(library, cell.kind):
+        yield cell.net(pin), _clock_price(library, cell.kind, pin)
+    if gate := gate_cell(cell.group):
+        yield cell.net(gate.gated), internal(library, cell.kind, gate.gated, 0.0)
+
+
 def _clock_price(library: Library, kind: str, pin: str) -> float:
-    """Joules of a toggle of a flip-flop's clock pin, at it and inside."""
+    """Joules of a toggle of a flip-flop's or clock gate's clock pin, at it and inside."""
     load = _pin(library.cells[kind], pin).number("capacitance") * library.capacitance_unit
     return internal(library, kind, pin, 0.0) + load * library.voltage**2 / 2
 
@@ -174,7 +231,10 @@ def _curves(library: Library, kind: str, pin: str) -> tuple[tuple[np.ndarray, np
 
 @lru_cache(maxsize=1 << 12)
 def _clock_pin(library: Library, kind: str) -> str | None:
-    flop = library.cells.get(kind, Group("cell")).first("ff")
+    cell = library.cells.get(kind, Group("cell"))
+    if gate := gate_cell(cell):
+        return gate.clock
+    flop = cell.first("ff")
     return None if flop is None else flop.attributes["clocked_on"].strip("()!' ")
 
 

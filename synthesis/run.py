@@ -23,7 +23,7 @@ from estimate.logic import SynthesisTable, synthesis_tables
 from rtl.verilog import NetlistError
 from synthesis.blocks import MULTIPLIER, Block, multiplier
 from synthesis.liberty import Library
-from synthesis.mapping import PERIOD_PS, Mapped, Recipe, commands, map_block
+from synthesis.mapping import PERIOD_PS, Mapped, Recipe, commands, least_of, map_block
 from synthesis.measure import Measured, measure, say
 
 
@@ -79,6 +79,7 @@ def report(chip: Chip, library: Library, recipe: Recipe, measured: Sequence[Meas
         "voltage": library.voltage,
         "period_ps": recipe.period_ps,
         "booth": recipe.booth,
+        "gates": recipe.gates,
         "components": {name: {**vars(part), "model_um2": modelled.get(name)} for name, part in parts.items()},
         "blocks": {item.name: {"count": item.count, **vars(item.mapped)} for item in measured},
         "area_um2": total,
@@ -133,13 +134,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("liberty", type=Path, help="a liberty file, plain or gzip'ed")
     parser.add_argument("--chip", default="tiny", help="a shipped chip or a YAML file")
     parser.add_argument("--period", type=int, default=PERIOD_PS, help="clock period that cells are sized for, ps")
+    parser.add_argument("--gates", type=int, help="clock gates for enables of at least so many register bits")
     parser.add_argument("--json", type=Path, help="write the report here")
     given = parser.parse_args(arguments)
     try:
         if given.period <= 0:
             raise InputError(f"--period must be above 0 ps, not {given.period}")
         chip, library = Chip.load(given.chip), Library.load(given.liberty)
-        recipe = Recipe(period_ps=given.period)
+        recipe = Recipe(period_ps=given.period, gates=least_of(given.gates))
         found = report(chip, library, recipe, measure(chip, library, recipe, say))
         if given.json:
             write_whole(given.json, (json.dumps(found, indent=1) + "\n").encode())

@@ -54,7 +54,7 @@ def measured(chip: Chip, parts: Sequence[Part], name: str, delays: bool) -> tupl
         trace = Path(folder, "run.vcd")
         run = run_native(item.program, item.entry, [item.inputs], trace=trace)
         found, _ = activity(parts, Recording(trace, TOP, RUNNING), delays)
-    return _energies(chip, item, found, delays), _driven(chip, item, run.counters)
+    return _energies(chip, item, found, delays), driven(chip, item, run.counters)
 
 
 def _energies(chip: Chip, item: Case, found: dict[str, Active], delays: bool) -> pd.DataFrame:
@@ -71,7 +71,7 @@ def _energies(chip: Chip, item: Case, found: dict[str, Active], delays: bool) ->
     )
 
 
-def _driven(chip: Chip, item: Case, counted: np.ndarray) -> pd.DataFrame:
+def driven(chip: Chip, item: Case, counted: np.ndarray) -> pd.DataFrame:
     """What drove the run, as the fast simulator has it: a row of `RUNS`.
 
     Raises `ActivityError` where the RTL has `counted` events otherwise, int64[engines, events].
@@ -87,11 +87,11 @@ def _driven(chip: Chip, item: Case, counted: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame([{"chip": chip.name, "program": item.name, **named}])
 
 
-def put(rows: pd.DataFrame, path: Path) -> None:
-    """Write `rows` into a table, in place of those of the same chip and program."""
+def put(rows: pd.DataFrame, path: Path, *keys: str) -> None:
+    """Write `rows` into a table, in place of those with the same `keys`; without, of the same chip and program."""
     if path.exists():
         old = pd.read_csv(path)
-        same = old["chip"].isin(rows["chip"]) & old["program"].isin(rows["program"])
+        same = np.logical_and.reduce([old[key].isin(rows[key]) for key in keys or ("chip", "program")])
         rows = pd.concat([old.loc[~same], rows], ignore_index=True)
     write_whole(path, rows.to_csv(index=False).encode())
 
@@ -134,13 +134,13 @@ def make_table(energies: pd.DataFrame, runs: pd.DataFrame) -> Switching:
             "chips": list(FITTED),
             "programs": list(programs.FITTED),
             "shares": {name: dict(part) for name, part in found.shares.items()},
-            "fitted": _errors(table.loc[seen]),
-            "held_out": _errors(table.loc[~seen]),
+            "fitted": errors_of(table.loc[seen]),
+            "held_out": errors_of(table.loc[~seen]),
         }
     )
 
 
-def _errors(table: pd.DataFrame) -> Errors:
+def errors_of(table: pd.DataFrame) -> Errors:
     sizes = np.abs(table["error"].to_numpy(np.float64))
     return Errors(runs=len(sizes), mean=round(float(sizes.mean()), 4), worst=round(float(sizes.max()), 4))
 

@@ -267,6 +267,7 @@ def simulate(
 @click.option("--entry", default="", help="What to estimate.  [default: train if there is one]")
 @click.option("--clock", type=float, help="Clock period in ns.  [default: the chip's]")
 @click.option("--voltage", type=float, help="Supply in V.  [default: the technology's, whose spread is in the range]")
+@click.option("--clock-gating/--no-clock-gating", default=True, help="Clock gates as chips have them, or none (FPGA).")
 @click.option("--zeros", type=float, help="Assumed share of products with a zero operand, 0 to 1.")
 @click.option("--data", type=click.Path(path_type=Path), help=".npz of samples and labels to count events on.")
 @click.option("--device", help="Battery life and heat in coin-cell, wearable, phone or a YAML file.")

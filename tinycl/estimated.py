@@ -58,6 +58,7 @@ def estimate(
     clock_ns: float | None = None,
     voltage: float | None = None,
     zero_share: float | None = None,
+    clock_gating: bool = True,
 ) -> Estimated:
     """Energy of one pass of a compiled or timed `network`, and its chip's area.
 
@@ -65,8 +66,9 @@ def estimate(
 
     `technology` is the name of one that comes with tinycl or a YAML file; `clock_ns` (ns) and `voltage` (V) replace
     the chip's clock period and the technology's supply. `zero_share`, 0 to 1, is the share of products taken to have
-    an operand that is zero, which cost less; without it none are. Sources stand in the technology's file. Raises
-    `InputError` on a technology, entry or number that is not there or out of range.
+    an operand that is zero, which cost less; without it none are. With `clock_gating` registers that share an enable
+    stand behind a clock gate, as tools for chips place them; without, all see every cycle, as on an FPGA. Sources stand
+    in the technology's file. Raises `InputError` on a technology, entry or number that is not there or out of range.
 
     >>> import tinycl
     >>> found = tinycl.estimate(tinycl.timing("digits", train=True))
@@ -79,7 +81,7 @@ def estimate(
     if zero_share is not None:
         work = work.assuming(zero_share)
     known = Technology.load(str(technology))
-    return Estimated(energy(work, known, clock_ns, voltage), area(work.chip, known))
+    return Estimated(energy(work, known, clock_ns, voltage, clock_gating), area(work.chip, known))
 
 
 def _workload(network: Compiled | Timing, entry: str) -> Workload:

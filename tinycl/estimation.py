@@ -26,12 +26,16 @@ MOST_SAMPLES = 16
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for; `zeros` a share, `data` an .npz of samples to count events on."""
+    """What the command line asks for; `zeros` a share, `data` an .npz of samples to count events on.
+
+    `clock_gating`: whether registers that share an enable stand behind a clock gate.
+    """
 
     technology: str
     entry: str = ""
     clock_ns: float | None = None
     voltage: float | None = None
+    clock_gating: bool = True
     zeros: float | None = None
     data: Path | None = None
     device: str | None = None
@@ -61,7 +65,7 @@ def estimate_program(program: Program, request: Request, network: str = "") -> E
     technology = Technology.load(request.technology)
     device = Device.load(request.device) if request.device else None
     work = workload(program, request, network)
-    found = energy(work, technology, request.clock_ns, request.voltage)
+    found = energy(work, technology, request.clock_ns, request.voltage, request.clock_gating)
     return Estimate(technology, found, area(program.chip, technology), told(device, found) if device else [])
 
 
@@ -113,6 +117,9 @@ def _summary(found: Estimate) -> Table:
         "technology": f"{technology.name}: {technology.about}",
         "energy of a pass": item.total.described("J") + (" at most: zeros are skipped" if item.estimated else ""),
         "power": f"{item.power.described('W')} at {item.clock_ns:g} ns and {item.voltage:g} V",
+        "clock gates": "for registers that share an enable"
+        if item.clock_gating
+        else "none: every register, every cycle",
         "memory off the chip": f"{item.external.described('J')} of a pass, not counted above",
         "area": f"{_mm2(found.area.total)} mm2 without pads; memories {_mm2(found.area.parts['memories'])}",
         "logic synthesised": _measured(found.area),

@@ -30,7 +30,7 @@ FIELDS = {
     "voltage": {"low": 1.0, "central": 1.0, "high": 1.0},
     "logic": [{"table": "logic.yaml"}],
     "memory": [{"macros": "memory.csv", "voltage": 1.0}],
-    "clock": {"clocked": SURE, "tree": {"low": 0.5, "central": 0.5, "high": 0.5}},
+    "clock": {"gate": SURE, "tree": {"low": 0.5, "central": 0.5, "high": 0.5}},
     "turning": SURE,
     "logic_leakage": SURE,
     "density": {"low": 0.5, "central": 0.5, "high": 0.5},

@@ -11,11 +11,12 @@ from arch.errors import InputError
 from arch.events import Event
 from estimate.area import area
 from estimate.cells import merged
+from estimate.clocking import clocking
 from estimate.energy import energy
 from estimate.structure import structure
 from estimate.switching import Errors, switching
 from estimate.technology import Technology
-from tests.estimate.made import PAPER, STEPS, technology, work
+from tests.estimate.made import PAPER, STEPS, SURE, technology, work
 
 CYCLES = 2 * STEPS
 HARDWARE = structure(PAPER)
@@ -35,10 +36,12 @@ def at_once(name: str) -> float:
 
 @pytest.fixture
 def certain(monkeypatch):
-    """As if the shares of events had no error."""
+    """As if the shares of events, and what clock gates let through, had no error."""
     errors = Errors(runs=1, mean=0, worst=0)
     table = switching().model_copy(update={"held_out": errors})
     monkeypatch.setattr("estimate.prices.switching", lambda: table)
+    gates = clocking().model_copy(update={"held_out": errors, "bounds": (1.0, 1.0)})
+    monkeypatch.setattr("estimate.prices.clocking", lambda: gates)
 
 
 def test_multipliers(tmp_path):
@@ -111,7 +114,7 @@ def test_line_buffer(tmp_path):
 
 
 def test_clock_and_leakage(tmp_path):
-    found = energy(work(), technology(tmp_path), clock_ns=10)
+    found = energy(work(), technology(tmp_path), clock_ns=10, clock_gating=False)
     assert joules(found, "register clock") == pytest.approx(CYCLES * BITS * 0.004e-12)
     assert joules(found, "clock tree") == pytest.approx(CYCLES * BITS * 0.002e-12)
     macros = 12 + 12 + 36
@@ -120,6 +123,66 @@ def test_clock_and_leakage(tmp_path):
     weights = {"multipliers": 10, "adder_bits": 1, "register_bits": 1, "select_bits": 0.1}
     nano = sum(getattr(part, name) * leak for part in HARDWARE.values() for name, leak in weights.items())
     assert joules(found, "logic leakage") == pytest.approx(nano * 1e-9 * CYCLES * 10e-9)
+
+
+def gated_cycles(gate: float, steps: int = STEPS) -> float:
+    """Register bits times the cycles that they see behind gates, each of which takes what `gate` bits do."""
+    one = PAPER.replace(accumulator_banks=1, kernel_registers=1, **_one_page())
+    reached = {name: part.register_bits for name, part in structure(one).items()}
+    total = 0.0
+    for name, part in clocking().components.items():
+        bits = HARDWARE[name].register_bits
+        total += CYCLES * bits * (part.free + part.gates * (1 - part.free) * gate)
+        counts = {"cycles": CYCLES, "steps": steps, "sums": steps / PAPER.multipliers}
+        total += reached[name] * sum(part.opened.get(driver, 0) * count for driver, count in counts.items())
+    return total
+
+
+def _one_page() -> dict:
+    names = ("feature_memory", "gradient_memory", "weight_memory")
+    return {name: {**getattr(PAPER, name).model_dump(), "pages": 1} for name in names}
+
+
+def test_clock_behind_gates(tmp_path):
+    """A convolution's step adds to one accumulator. Only what opens a gate, and the gates, see the clock."""
+    gate = {"low": 0.5, "central": 2.0, "high": 3.0}
+    tree = {"low": 0.5, "central": 0.5, "high": 0.5}
+    found = energy(work(), technology(tmp_path, clock={"gate": gate, "tree": tree}))
+    assert found.clock_gating and found.to_dict()["clock_gating"]
+    assert joules(found, "register clock") == pytest.approx(gated_cycles(2.0) * 0.004e-12)
+    assert joules(found, "clock tree") == pytest.approx(gated_cycles(2.0) * 0.002e-12)
+    clock = found.joules[:, :, found.lines.index("register clock")].sum(axis=1)
+    assert clock[found.prices.doubts["gate"][0]] == pytest.approx(gated_cycles(0.5) * 0.004e-12)
+    few, many = clocking().bounds
+    assert clock[list(found.prices.doubts["gate_bits"])] == pytest.approx([few * clock[0], many * clock[0]])
+    assert few < 1 < many
+    assert clock[0] < 0.5 * joules(energy(work(), technology(tmp_path), clock_gating=False), "register clock")
+
+
+def test_what_gates_let_through_is_doubted_as_far_as_runs_held_out_were_missed(tmp_path):
+    found = energy(work(), technology(tmp_path))
+    line = found.lines.index("register clock")
+    low, high = (found.joules[place, :, line].sum() for place in found.prices.doubts["gating"])
+    still, all_of_it = gated_cycles(1.0, steps=0), gated_cycles(1.0)
+    cycles = sum(
+        part.opened.get("cycles", 0) * CYCLES * reached_bits(name) for name, part in clocking().components.items()
+    )
+    through = (all_of_it - still) + cycles
+    factor = 1 + clocking().held_out.worst
+    assert factor > 1
+    assert high == pytest.approx((all_of_it + through * (factor - 1)) * 0.004e-12)
+    assert low == pytest.approx((all_of_it + through * (1 / factor - 1)) * 0.004e-12)
+
+
+def reached_bits(name: str) -> int:
+    return structure(PAPER.replace(accumulator_banks=1, kernel_registers=1, **_one_page()))[name].register_bits
+
+
+def test_no_more_than_every_register_sees_the_clock(tmp_path):
+    """However many events a row has; gates come on top."""
+    made = technology(tmp_path, clock={"gate": {"low": 0, "central": 0, "high": 0}, "tree": SURE})
+    crowded = energy(work(STEPS=10**6, ROUNDED_WORDS=10**7, WEIGHT_READS=10**7), made)
+    assert joules(crowded, "register clock") == pytest.approx(CYCLES * BITS * 0.004e-12)
 
 
 def test_memory_off_the_chip_is_apart(tmp_path):
