@@ -273,8 +273,8 @@ class Kernels:
         if choice.walk == "scatter" and not possible:
             raise NetworkError(
                 f"mapping: {operation.layer} cannot scatter on chip {self.chip.name}: its kernel must be "
-                f"{self.chip.kernel} x {self.chip.kernel}, its stride, dilation and groups 1, and its channels and "
-                f"filters at most {self._most_scattered}; choose window or pixels"
+                f"{self.chip.kernel} x {self.chip.kernel}, its stride, dilation and groups 1, its channels and filters "
+                f"at most {self._most_scattered}, its result wider than the padding; choose window or pixels"
             )
         free = choice.walk is None and self.skips(operation.layer)
         return choice.walk == "scatter" or (possible and free and self._scatter_is_less(operation))
@@ -289,7 +289,8 @@ class Kernels:
         plain = tuple(kernel) == (side, side) and operation.stride == (1, 1) and operation.dilation == (1, 1)
         small = max(outputs, inputs) <= self._most_scattered
         roomy = self.chip.accumulator_banks * side >= 2 * side and max(operation.pads) < side
-        return plain and small and roomy and operation.groups == 1 and not operation.mask
+        wide = self.graph.tensors[operation.output].shape[-1] > operation.pads[1]
+        return plain and small and roomy and wide and operation.groups == 1 and not operation.mask
 
     def _scatter_is_less(self, operation: Operation) -> bool:
         """Whether leaving out zeros by scattering costs fewer cycles a pixel, over all passes, than windows would.
