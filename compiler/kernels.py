@@ -16,6 +16,7 @@ from compiler.graph import AVERAGES, PARAMETER_GRADIENTS, Graph, Operation, Oper
 from compiler.grouping import merged_groups
 from compiler.mapping import FREE, Mapping
 from compiler.nodes import NetworkError
+from compiler.scattering import Scattering
 from compiler.walks import WIDEST
 
 _CONVOLUTIONS = (Operator.CONV, Operator.CONV_INPUT_GRADIENT, Operator.CONV_WEIGHT_GRADIENT)
@@ -32,10 +33,6 @@ _OWN = (
     Operator.UPDATE,
 )
 """Operators whose constants are rows of their own."""
-
-
-_SCATTER_MORE = 1.1
-"""Steps of a scatter beside those of its input's pixels: rows and columns around, and between strips."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +90,10 @@ class Kernels:
         self.mapping = mapping
         self._skips = densities is not None
         self.densities = densities or {}
-        self.scattering: set[str] = set()
+        self.scattering = Scattering(graph, chip, self.densities, mapping, self.skips).weights()
         self.shorter_windows: dict[tuple, bool] = {}
         """What emission remembers of convolutions and how they lie: whether windows take no more cycles than pixels."""
         self._layouts: dict[str, Rows] = {}
-        for operation in graph.operations:
-            if operation.operator == Operator.CONV and self._scatters(operation):
-                self.scattering.add(operation.weight)
         problems: dict[str, None] = {}
         for operation in graph.operations:
             try:
@@ -265,56 +259,6 @@ class Kernels:
                 f"chip {self.chip.name}; choose filters"
             )
         return choice == "channels" if choice else inputs < min(self.chip.lanes, outputs)
-
-    def _scatters(self, operation: Operation) -> bool:
-        """Whether a convolution's zeros are left out by scattering: if it is told to, or if that costs less."""
-        choice = self.mapping.of(operation.layer)
-        possible = self._can_scatter(operation)
-        if choice.walk == "scatter" and not possible:
-            raise NetworkError(
-                f"mapping: {operation.layer} cannot scatter on chip {self.chip.name}: its kernel must be "
-                f"{self.chip.kernel} x {self.chip.kernel}, its stride, dilation and groups 1, its channels and filters "
-                f"at most {self._most_scattered}, its result wider than the padding; choose window or pixels"
-            )
-        free = choice.walk is None and self.skips(operation.layer)
-        return choice.walk == "scatter" or (possible and free and self._scatter_is_less(operation))
-
-    @property
-    def _most_scattered(self) -> int:
-        return min(self.chip.lanes, self.chip.kernel_registers, self.chip.accumulator_banks)
-
-    def _can_scatter(self, operation: Operation) -> bool:
-        side = self.chip.kernel
-        outputs, inputs, *kernel = self.graph.tensors[operation.weight].shape
-        plain = tuple(kernel) == (side, side) and operation.stride == (1, 1) and operation.dilation == (1, 1)
-        small = max(outputs, inputs) <= self._most_scattered
-        roomy = self.chip.accumulator_banks * side >= 2 * side and max(operation.pads) < side
-        wide = self.graph.tensors[operation.output].shape[-1] > operation.pads[1]
-        return plain and small and roomy and wide and operation.groups == 1 and not operation.mask
-
-    def _scatter_is_less(self, operation: Operation) -> bool:
-        """Whether leaving out zeros by scattering costs fewer cycles a pixel, over all passes, than windows would.
-
-        Scattering takes an iteration for each value of the input that is not zero, forward and for the weights, and
-        for the input's gradient one for each result that the mask keeps; windows leave out zeros of the output's
-        gradient, which has those of the output's mask, in the weight gradient alone.
-        """
-        outputs, inputs, *_ = self.graph.tensors[operation.weight].shape
-        kept = self._made(inputs, self.densities.get(operation.inputs[0], 1.0))
-        few = min(outputs, inputs)
-        weights = inputs if inputs < outputs else self._made(outputs, self.densities.get(operation.output, 1.0))
-        passes = {item.phase for item in self.graph.operations if item.layer == operation.layer}
-        scattered, windows = kept * _SCATTER_MORE, few
-        if "weight_gradient" in passes:
-            scattered, windows = scattered + kept, windows + weights
-        if "input_gradient" in passes:
-            scattered, windows = scattered + kept, windows + few
-        return scattered < windows
-
-    @staticmethod
-    def _made(count: int, density: float) -> float:
-        """Iterations of a position, on average: at least one."""
-        return count * density + (1 - density) ** count
 
     def _check_held(self, operation: Operation, held: int) -> None:
         """Registers hold a group's kernels, banks its gradients."""
