@@ -69,7 +69,7 @@ class BandSteps:
             base = memory.base(self.buffers[name][number % self.passing.buffers])
             if not overwritten(operation, name):
                 move_chunk(memory, name, chunk, base, False)
-            seen = views | {name: RowView(base, chunk.first, chunk.groups, self.work.fraction(name))}
+            seen = views | {name: chunk.view(base, self.work.fraction(name))}
             memory.steps.append([Run(counted(operation, last and number == len(chunks) - 1), seen, chunk.part)])
             if operation.output == name:
                 move_chunk(memory, name, chunk, base, True)

@@ -77,7 +77,7 @@ class Bands(WorkingSet):
         chunks: list[Chunk] = []
         for share in self.shares:
             for chunks in cuts(self, weight):
-                if max(chunk.stop - chunk.start for chunk in chunks) <= share * memory.chip.weight_rows:
+                if max(chunk.size for chunk in chunks) <= share * memory.chip.weight_rows:
                     break
             yield Passing(weight, chunks, 2)
         yield Passing(weight, chunks, 1)
@@ -107,7 +107,7 @@ class Bands(WorkingSet):
 
     def _banded(self, memory: Memory, places: Places, streamed: Sequence[str], passing: Passing) -> None:
         self.settle(memory, places, streamed)
-        self.bring_rows(memory, passing.weight)
+        self.bring_rows(memory, [passing.weight])
         failures: list[Unfit] = []
         for buffers, grid in self.ways(streamed, passing):
             trial = memory.copy()
@@ -142,7 +142,7 @@ class Bands(WorkingSet):
         if passing.chunks:
             names[passing.weight] = [buffer_name(passing.weight, k) for k in range(passing.buffers)]
             for buffer in names[passing.weight]:
-                most = max(chunk.stop - chunk.start for chunk in passing.chunks)
+                most = max(chunk.size for chunk in passing.chunks)
                 memory.place(buffer, Store.WEIGHT, most, {*self.locked, *names[passing.weight]})
         holders = self._holders(places) if self.one_layer else {}
         for name in counts:

@@ -1,17 +1,19 @@
-"""Chunks of weights: rows that are too many come, and go if they are changed, some outer groups after the others."""
+"""Chunks of weights: rows that are too many come, and go if they changed, some outer or inner groups at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from arch.layout import Store
 from compiler.graph import Operator
 from compiler.maps import MATRICES, long_map
 from compiler.memory import Memory, Unfit, buffer_name, least
-from compiler.needs import outer_groups
+from compiler.needs import inner_groups, outer_groups
 from compiler.plan import Run
 from compiler.rows import overwritten
+from compiler.transfers import Lines
 from compiler.views import RowView
 from compiler.walks import LONGEST_ROW
 from compiler.working_sets import Places, WorkingSet, counted
@@ -21,13 +23,29 @@ _COUNTS = (8, 12, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class Chunk(NamedTuple):
-    """Rows `start` ... `stop`-1 of a weight: outer groups from `first`; of a piece of a product, blocks `part`."""
+    """Rows of a weight: `lines` of `rows` rows, the first from row `start` on, each `apart` rows after the one before.
+
+    They are outer groups from `first` on; with `inner`, these inner groups of each; of a piece of a product, blocks
+    `part`; of an update, rows `part`.
+    """
 
     first: int
     groups: int
     start: int
-    stop: int
+    rows: int
+    lines: int = 1
+    apart: int = 0
+    inner: range | None = None
     part: tuple[int, int] | None = None
+
+    @property
+    def size(self) -> int:
+        """Rows that it takes on the chip."""
+        return self.rows * self.lines
+
+    def view(self, row: int, fraction: int) -> RowView:
+        """What an operation sees of it at `row`."""
+        return RowView(row, self.first, self.groups, fraction, self.inner)
 
 
 class Chunks(WorkingSet):
@@ -35,18 +53,18 @@ class Chunks(WorkingSet):
 
     def possible(self, memory: Memory) -> bool:
         """Whether there are rows that can pass by."""
-        return bool(cut_weight(self, memory))
+        return bool(self._passing(memory))
 
     def run(self, memory: Memory, places: Places) -> None:
         """Run with the largest chunks that fit. Raises `Unfit`."""
-        name = cut_weight(self, memory)
+        names = self._passing(memory)
         self.settle(memory, places, ())
-        self.bring_rows(memory, name)
+        self.bring_rows(memory, names)
         failures: list[Unfit] = []
-        for buffers, chunks in ((buffers, chunks) for buffers in (2, 1) for chunks in cuts(self, name)):
+        for buffers, chunks in ((buffers, chunks) for buffers in (2, 1) for chunks in cuts(self, names[0])):
             trial = memory.copy()
             try:
-                self._pass(trial, name, chunks, buffers)
+                self._pass(trial, names, chunks, buffers)
             except Unfit as unfit:
                 failures.append(unfit)
                 continue
@@ -55,12 +73,19 @@ class Chunks(WorkingSet):
             return
         raise least(failures, memory.chip)
 
-    def _pass(self, memory: Memory, name: str, chunks: list[Chunk], fewest: int) -> None:
+    def _passing(self, memory: Memory) -> Sequence[str]:
+        """The row tensors that pass by: an operation's weight, or all that an update takes."""
+        names: Sequence[str] = (cut_weight(self, memory),)
+        if self.operation.operator == Operator.UPDATE:
+            names = tuple(dict.fromkeys((*self.operation.inputs, self.operation.output)))
+        return names if all(_can_pass(self, memory, name) for name in names) else ()
+
+    def _pass(self, memory: Memory, names: Sequence[str], chunks: list[Chunk], fewest: int) -> None:
         """Chunk after chunk through as many buffers as there is room for, at least `fewest`."""
-        rows = max(chunk.stop - chunk.start for chunk in chunks)
+        rows = len(names) * max(chunk.size for chunk in chunks)
         buffers: list[str] = []
         while len(buffers) < len(chunks):
-            buffer = buffer_name(name, len(buffers))
+            buffer = buffer_name(names[0], len(buffers))
             if len(buffers) >= fewest and memory.rooms[Store.WEIGHT].fit(rows) is None:
                 break
             memory.place(buffer, Store.WEIGHT, rows, {*self.locked, *buffers})
@@ -68,12 +93,15 @@ class Chunks(WorkingSet):
         shared = self.map_views(memory) | self.row_views(memory, self.operation)
         for number, chunk in enumerate(chunks):
             base = memory.base(buffers[number % len(buffers)])
-            if not overwritten(self.operation, name):
-                move_chunk(memory, name, chunk, base, False)
-            views = shared | {name: RowView(base, chunk.first, chunk.groups, self.fraction(name))}
+            rows_at = {name: base + k * chunk.size for k, name in enumerate(names)}
+            for name, row in rows_at.items():
+                if not overwritten(self.operation, name):
+                    move_chunk(memory, name, chunk, row, False)
+            views = shared | {name: chunk.view(row, self.fraction(name)) for name, row in rows_at.items()}
             memory.steps.append([Run(counted(self.operation, number == len(chunks) - 1), views, chunk.part)])
-            if self.operation.output == name:
-                move_chunk(memory, name, chunk, base, True)
+            output = self.operation.output
+            if output in rows_at:
+                move_chunk(memory, output, chunk, rows_at[output], True)
         for buffer in buffers:
             memory.give(buffer)
 
@@ -82,26 +110,43 @@ def cut_weight(work: WorkingSet, memory: Memory) -> str:
     """The row tensor of an operation that can pass by in chunks; "" if there is none."""
     operation = work.operation
     name = operation.output if operation.output in work.units else operation.weight
-    alone = name in work.units and len(work.tensors.units[name].offsets) == 1
-    return name if alone and name not in memory.fixed else ""
+    return name if _can_pass(work, memory, name) else ""
+
+
+def _can_pass(work: WorkingSet, memory: Memory, name: str) -> bool:
+    return name in work.units and len(work.tensors.units[name].offsets) == 1 and name not in memory.fixed
 
 
 def cuts(work: WorkingSet, name: str) -> Iterator[list[Chunk]]:
     """Ways to cut a weight, larger chunks first; one of which all is needed at once is not cut."""
     operation, tensors = work.operation, work.tensors
-    groups, layout = outer_groups(operation, tensors.kernels), tensors.kernels.layout(name)
-    if groups < layout.outer:
+    layout, outer = tensors.kernels.layout(name), outer_groups(operation, tensors.kernels)
+    inner = inner_groups(operation, tensors.kernels)
+    if operation.operator == Operator.UPDATE:
+        for some in _ranges(layout.count):
+            yield [Chunk(0, layout.outer, r.start, len(r), part=(r.start, r.stop)) for r in some]
+    elif inner > 1:
+        rows = layout.each // inner
+        for some in _ranges(inner):
+            yield [Chunk(0, layout.outer, r.start * rows, len(r) * rows, layout.outer, layout.each, r) for r in some]
+    elif outer < layout.outer:
         yield [Chunk(0, layout.outer, 0, layout.count)]
     else:
-        for count in _COUNTS:
-            size = -(-groups // count)
-            starts = range(0, groups, size)
-            yield [Chunk(g, min(size, groups - g), layout.start(g), layout.start(g + size)) for g in starts]
-            if size == 1:
-                break
+        for some in _ranges(outer):
+            starts = [layout.start(r.start) for r in some] + [layout.count]
+            yield [Chunk(r.start, len(r), a, b - a) for r, (a, b) in zip(some, pairwise(starts), strict=True)]
     if operation.operator in MATRICES and tensors.layouts[long_map(operation)].is_line:
         for count in _COUNTS:
             yield _pieces(work, name, count)
+
+
+def _ranges(extent: int) -> Iterator[list[range]]:
+    """Ways to cut 0 ... extent-1 into ranges, alike but for the last one."""
+    for count in _COUNTS:
+        size = -(-extent // count)
+        yield [range(first, min(first + size, extent)) for first in range(0, extent, size)]
+        if size == 1:
+            break
 
 
 def _pieces(work: WorkingSet, name: str, count: int) -> list[Chunk]:
@@ -118,10 +163,14 @@ def _pieces(work: WorkingSet, name: str, count: int) -> list[Chunk]:
     groups = range(layout.outer)
     order = [(g, part) for part in parts for g in groups] if sums else [(g, part) for g in groups for part in parts]
     starts = [layout.start(g) for g in groups]
-    return [Chunk(g, 1, starts[g] + a * outputs[g], starts[g] + b * outputs[g], (a, b)) for g, (a, b) in order]
+    return [Chunk(g, 1, starts[g] + a * outputs[g], (b - a) * outputs[g], part=(a, b)) for g, (a, b) in order]
 
 
 def move_chunk(memory: Memory, name: str, chunk: Chunk, base: int, outward: bool) -> None:
     """Transfers of a chunk that stands at row `base`."""
-    rows = range(base, base + chunk.stop - chunk.start)
-    memory.move(name, Store.WEIGHT, rows, chunk.start * memory.chip.taps, outward)
+    taps = memory.chip.taps
+    if chunk.lines == 1:
+        memory.move(name, Store.WEIGHT, range(base, base + chunk.rows), chunk.start * taps, outward)
+        return
+    lines = Lines(chunk.lines, chunk.rows, chunk.rows, chunk.apart * taps)
+    memory.move_lines(name, Store.WEIGHT, base, lines, chunk.start * taps, outward)

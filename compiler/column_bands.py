@@ -44,7 +44,7 @@ class ColumnBands(Bands):
         """About what all bands take: with two buffers, words come and go beside the array's work."""
         beats, bands = self.chip.external_beats, self.needs.count(grid)
         maps = sum(self.needs.moved(grid, name) for name in streamed) * beats
-        rows = sum(chunk.stop - chunk.start for chunk in passing.chunks)
+        rows = sum(chunk.size for chunk in passing.chunks)
         weights = bands * rows * self.chip.taps * beats
         work = sum(operation.macs for operation in self.operations) / self.chip.multipliers
         work += self.needs.repeated(grid) * beats + bands * max(1, len(passing.chunks)) * _BAND_CYCLES

@@ -88,6 +88,7 @@ class _InputGradient:
         self.depth = self.layout.cut.depth
         self.gradients = 1 if self.by_lane else words(outputs)
         self.planes = self.layout.outer if self.by_lane else words(inputs)
+        self.made = self._made()
         held = outputs if self.layout.kind == Kind.FILTERS else inputs
         self.iterations = 1 if self.by_lane else min(on.chip.lanes, held)
         self.chunk, self.columns = (min(self.layout.cut.chunk, height), min(self.layout.cut.columns, width))
@@ -97,6 +98,14 @@ class _InputGradient:
         pads = tuple(side - 1 - pad for side, pad in zip(operation.kernel, operation.pads, strict=True))
         self.window_pads = (pads[0], pads[1])
         self.window = self.chunks == 1 and windows_fit(operation, on, self.dy, self.window_pads)
+
+    def _made(self) -> range:
+        """The planes, of those of a group of the convolution, whose kernels are there."""
+        view = self.on.rows(self.operation.weight)
+        if self.by_lane:
+            return range(view.first, view.first + view.groups)
+        inner = view.inner or range(self.planes // self.depth)
+        return range(inner.start * self.depth, inner.stop * self.depth)
 
     def run(self) -> Iterator[Instruction]:
         if self.window:
@@ -114,7 +123,7 @@ class _InputGradient:
         for phase in phases(walks.whole(self.dx), self.operation.stride):
             pieces = list(self._pieces(phase))
             if not pieces:
-                yield from zeros(self.dx, phase, range(self.planes), self.on)
+                yield from zeros(self.dx, phase, self.made, self.on)
                 continue
             steps = self.gradients * self.iterations * max(piece.down.count * piece.across.count for piece in pieces)
             single = self.gradients * len(pieces) == 1
@@ -123,7 +132,7 @@ class _InputGradient:
                 if len(fields) == 1:
                     yield from self._groups(tile, fields[0])
                     continue
-                for plane in range(self.planes):
+                for plane in self.made:
                     for index, piece in enumerate(fields):
                         partial = {"keep": int(index > 0), "hold": int(index < len(fields) - 1)}
                         yield self._compute(tile, piece | partial, plane, 1)
@@ -151,9 +160,9 @@ class _InputGradient:
 
     def _groups(self, tile: Tile, fields: dict[str, Any]) -> Iterator[Instruction]:
         """Instructions for all planes of the result, as many in one as rows can serve at once."""
-        span = self.depth if self.depth > 1 else self.planes
-        for plane in range(0, self.planes, span):
-            yield self._compute(tile, fields, plane, min(span, self.planes - plane))
+        span = self.depth if self.depth > 1 else len(self.made)
+        for plane in self.made[::span]:
+            yield self._compute(tile, fields, plane, min(span, self.made.stop - plane))
 
     def _compute(self, tile: Tile, fields: dict[str, Any], plane: int, count: int) -> Compute:
         shared: dict[str, Any] = self._plane(tile, plane, count)
@@ -161,9 +170,11 @@ class _InputGradient:
 
     def _row(self, plane: int, fields: dict[str, Any]) -> dict[str, Any]:
         rows = self.chunks * self.iterations
-        start = self.on.start(self.operation.weight, 0 if self.by_lane else self.part * self.gradients)
-        inner = self.planes // self.depth
-        result: dict[str, Any] = {"row": start + fields.get("row", 0) + plane // self.depth * rows}
+        inner = len(self.made) // self.depth
+        part = 0 if self.by_lane else self.part * self.gradients * inner * rows
+        place = (plane - self.made.start) // self.depth * rows
+        start = self.on.rows(self.operation.weight).row + part + place
+        result: dict[str, Any] = {"row": start + fields.get("row", 0)}
         result |= {"row_outer": rows if self.depth == 1 else 0, "row_inner": inner * rows}
         if self.depth > 1:  # planes side by side in a row, one tap each: nothing to reverse
             result |= {"tap": 0, "tap_outer": 1, "rotate": int(self.layout.cut.rotated)}

@@ -217,19 +217,21 @@ def update(operation: Operation, on: Emitter) -> Iterator[Instruction]:
     if operation.accumulate:
         numbers |= {"base": Base.ROW, "base_shift": numbers["shift"]}
     yield Load(destination=Destination.KERNEL, row=on.rows(rows_name(operation)).row)
-    yield Compute(
-        **mode_fields("rows"),
-        traversal=Traversal.BLOCK,
-        height=on.layout(operation.output).count,
-        width=on.chip.taps,
-        iterations=len(rows),
-        row=rows[0],
-        row_inner=next(iter(distances), 0),
-        target_row=on.rows(operation.output).row,
-        rounding=on.row_rounding(operation),
-        overflow=Overflow.SAT,
-        **numbers,
-    )
+    first, stop = on.part or (0, on.layout(operation.output).count)
+    for done in range(0, stop - first, walks.LONGEST_ROW):
+        yield Compute(
+            **mode_fields("rows"),
+            traversal=Traversal.BLOCK,
+            height=min(stop - first - done, walks.LONGEST_ROW),
+            width=on.chip.taps,
+            iterations=len(rows),
+            row=rows[0] + done,
+            row_inner=next(iter(distances), 0),
+            target_row=on.rows(operation.output).row + done,
+            rounding=on.row_rounding(operation),
+            overflow=Overflow.SAT,
+            **numbers,
+        )
 
 
 _ROWS = 1 << ROW_BITS

@@ -12,7 +12,8 @@ from compiler import walks
 from compiler.emission_backward import zeros
 from compiler.emitter import MOST_OUTER, Emitter
 from compiler.graph import Operation
-from compiler.kernels import RoutedBlock, rows_name
+from compiler.kernels import rows_name
+from compiler.routed_blocks import RoutedBlock, routed_blocks
 from compiler.views import MapView
 
 
@@ -103,7 +104,7 @@ def channel_map(operation: Operation, on: Emitter) -> Iterator[Instruction]:
     """Channels from here to there: planes lane by lane, or by a 1 x 1 convolution with constants 0 and 1."""
     y = on.map(operation.output)
     terms: list[list[_Route]] = [[] for _ in range(on.chip.words(y.channels))]
-    for name, blocks in zip(operation.inputs, on.kernels.routed_blocks(operation), strict=True):
+    for name, blocks in zip(operation.inputs, routed_blocks(operation, on.graph, on.chip), strict=True):
         for block in blocks:
             terms[block.target].append(_Route(name, block))
     plane = 0

@@ -47,7 +47,7 @@ def conv_weight_gradient(operation: Operation, on: Emitter) -> Iterator[Instruct
     iterations = 1 if by_lane else min(on.chip.lanes, held)
     window = chunks == 1 and windows_fit(operation, on, x, operation.pads)
     tile = walks.whole(dy)
-    if operation.output in on.kernels.scattering:
+    if layout.cut.rotated:
         yield _turned(operation, on, x, dy, iterations)
         return
     for part in range(cut.groups):

@@ -30,7 +30,8 @@ class Numbers:
 class Emitter:
     """One operation's surroundings; `views` has each tensor that it reads or writes, by name.
 
-    `part` is, of a matrix product that is made in pieces, the range of blocks of T input words in this piece.
+    `part` is, of a matrix product that is made in pieces, the range of blocks of T input words in this piece; of an
+    update, the range of rows.
     """
 
     graph: Graph

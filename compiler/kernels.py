@@ -1,4 +1,4 @@
-"""How parameters and constants lie in rows of the weight memory: layouts, sizes, first contents.
+"""How parameters and constants lie in rows of the weight memory: layouts and sizes.
 
 Names of row tensors are those of the graph's WEIGHT, BIAS, PARAMETER_GRADIENT and STATE tensors, and `rows_name` of
 an operation whose constants the compiler lays out itself.
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from arch.chip import Chip
 from arch.layout import KernelRows, Kind, rows_of
 from compiler.graph import AVERAGES, PARAMETER_GRADIENTS, Graph, Operation, Operator, Tensor
 from compiler.grouping import merged_groups
 from compiler.mapping import FREE, Mapping
 from compiler.nodes import NetworkError
+from compiler.routed_blocks import routed_blocks
+from compiler.scattering import Scattering
 from compiler.walks import WIDEST
 
 _CONVOLUTIONS = (Operator.CONV, Operator.CONV_INPUT_GRADIENT, Operator.CONV_WEIGHT_GRADIENT)
@@ -32,10 +32,6 @@ _OWN = (
     Operator.UPDATE,
 )
 """Operators whose constants are rows of their own."""
-
-
-_SCATTER_MORE = 1.1
-"""Steps of a scatter beside those of its input's pixels: rows and columns around, and between strips."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +55,6 @@ class Rows:
         return min(outer * self.each, self.count)
 
 
-@dataclass(frozen=True)
-class RoutedBlock:
-    """Channels of plane `source` that go to plane `target`; own rows from `row` on, one for each lane of the target or
-    a single one if the block is `straight`, as all are that go to that plane: from lanes to the same lanes."""
-
-    target: int
-    source: int
-    row: int
-    straight: bool
-    pattern: tuple[tuple[int, int], ...]
-    """Pairs of a lane of the target and one of the source."""
-
-
 def rows_name(operation: Operation) -> str:
     """Name of the rows of constants that an operation has of its own; several updates may have one output."""
     if operation.operator == Operator.UPDATE:
@@ -93,13 +76,10 @@ class Kernels:
         self.mapping = mapping
         self._skips = densities is not None
         self.densities = densities or {}
-        self.scattering: set[str] = set()
+        self.scattering = Scattering(graph, chip, self.densities, mapping, self.skips).weights()
         self.shorter_windows: dict[tuple, bool] = {}
         """What emission remembers of convolutions and how they lie: whether windows take no more cycles than pixels."""
         self._layouts: dict[str, Rows] = {}
-        for operation in graph.operations:
-            if operation.operator == Operator.CONV and self._scatters(operation):
-                self.scattering.add(operation.weight)
         problems: dict[str, None] = {}
         for operation in graph.operations:
             try:
@@ -132,78 +112,6 @@ class Kernels:
         if operation.operator in PARAMETER_GRADIENTS and not operation.update:
             names = [operation.output]
         return tuple(dict.fromkeys(name for name in names if name in self._layouts))
-
-    def contents(self, operation: Operation, fractions: dict[str, int]) -> np.ndarray:
-        """The integers int64[rows, T, L] of an operation's own rows; factors with their tensors' fraction bits."""
-        chip, name = self.chip, rows_name(operation)
-        rows = np.zeros((self._layouts[name].count, chip.taps, chip.lanes), np.int64)
-        if operation.operator in (Operator.MAX_POOL, Operator.MAX_POOL_INDEX):
-            rows[:, 0] = 1
-            return rows
-        factors = [self._factor(factor, fractions) for factor in operation.factors]
-        if operation.operator == Operator.CHANNEL_MAP:
-            return self._routed(operation, factors, rows)
-        if operation.operator == Operator.NEIGHBOUR_SUM:
-            return factors[0] * self._neighbours(operation, len(rows))
-        if operation.operator in AVERAGES:
-            rows[:, 0] = factors[0][:, None]
-            return rows
-        if operation.operator == Operator.UPDATE:
-            rows[0, 0, : len(factors)] = [int(factor[0]) for factor in factors]
-            return rows
-        for k, factor in enumerate([*factors, factors[0]][: chip.taps]):
-            flat = np.zeros(len(rows) * chip.lanes, np.int64)
-            flat[: len(factor) if len(factor) > 1 else len(flat)] = factor
-            rows[:, k] = flat.reshape(len(rows), chip.lanes)
-        return rows
-
-    def _factor(self, name: str, fractions: dict[str, int]) -> np.ndarray:
-        scaled = np.floor(np.ldexp(self.graph.values[name], fractions[name]) + 0.5).astype(np.int64)
-        if np.abs(scaled).max() > self.chip.largest:
-            raise NetworkError(f"{name}: a factor of {scaled.max()} steps does not fit {self.chip.word_bits} bits")
-        return scaled
-
-    def _routed(self, operation: Operation, factors: list[np.ndarray], rows: np.ndarray) -> np.ndarray:
-        for blocks, factor in zip(self.routed_blocks(operation), factors, strict=True):
-            for block in blocks:
-                for target, source in block.pattern:
-                    rows[block.row if block.straight else block.row + target, 0, source] = factor[0]
-        return rows
-
-    def _neighbours(self, operation: Operation, count: int) -> np.ndarray:
-        """Ones where lane l of the tap's plane is a neighbour of the row's channel: a row for each lane of a plane, the
-        lowest plane that it can need in tap 0; and again for a last plane that has fewer channels."""
-        assert operation.normalisation
-        lanes, norm = self.chip.lanes, operation.normalisation
-        source = np.arange(self.chip.multipliers).reshape(self.chip.taps, lanes) - -(-norm.before // lanes) * lanes
-        apart = source - np.arange(lanes)[:, None, None]
-        ones = ((apart >= -norm.before) & (apart < norm.size - norm.before)).astype(np.int64)
-        last = ones.copy()
-        last[self.graph.tensors[operation.output].shape[0] % lanes :] = 0
-        return np.concatenate([ones, last])[:count]
-
-    def routed_blocks(self, operation: Operation) -> list[list[RoutedBlock]]:
-        """For each input of a ChannelMap, the pairs of planes that it connects; those that connect alike share rows."""
-        lanes, row = self.chip.lanes, 0
-        crossed = {t // lanes for routes in operation.routes for t, s in routes if t % lanes != s % lanes}
-        result = []
-        for name, routes in zip(operation.inputs, operation.routes, strict=True):
-            pairs: dict[tuple[int, int], set[tuple[int, int]]] = {}
-            for t, s in routes:
-                pairs.setdefault((t // lanes, s // lanes), set()).add((t % lanes, s % lanes))
-            blocks, places = [], {}
-            for (target, source), pattern in sorted(pairs.items()):
-                straight = target not in crossed
-                if straight:  # lanes that the input lacks are zero
-                    beyond = range(max(self.graph.tensors[name].shape[0] - source * lanes, 0), lanes)
-                    pattern |= {(lane, lane) for lane in beyond}
-                key = straight, tuple(sorted(pattern))
-                if key not in places:
-                    places[key] = row
-                    row += 1 if straight else lanes
-                blocks.append(RoutedBlock(target, source, places[key], straight, key[1]))
-            result.append(blocks)
-        return result
 
     def _enter(self, operation: Operation) -> None:
         graph = self.graph
@@ -266,55 +174,6 @@ class Kernels:
             )
         return choice == "channels" if choice else inputs < min(self.chip.lanes, outputs)
 
-    def _scatters(self, operation: Operation) -> bool:
-        """Whether a convolution's zeros are left out by scattering: if it is told to, or if that costs less."""
-        choice = self.mapping.of(operation.layer)
-        possible = self._can_scatter(operation)
-        if choice.walk == "scatter" and not possible:
-            raise NetworkError(
-                f"mapping: {operation.layer} cannot scatter on chip {self.chip.name}: its kernel must be "
-                f"{self.chip.kernel} x {self.chip.kernel}, its stride, dilation and groups 1, and its channels and "
-                f"filters at most {self._most_scattered}; choose window or pixels"
-            )
-        free = choice.walk is None and self.skips(operation.layer)
-        return choice.walk == "scatter" or (possible and free and self._scatter_is_less(operation))
-
-    @property
-    def _most_scattered(self) -> int:
-        return min(self.chip.lanes, self.chip.kernel_registers, self.chip.accumulator_banks)
-
-    def _can_scatter(self, operation: Operation) -> bool:
-        side = self.chip.kernel
-        outputs, inputs, *kernel = self.graph.tensors[operation.weight].shape
-        plain = tuple(kernel) == (side, side) and operation.stride == (1, 1) and operation.dilation == (1, 1)
-        small = max(outputs, inputs) <= self._most_scattered
-        roomy = self.chip.accumulator_banks * side >= 2 * side and max(operation.pads) < side
-        return plain and small and roomy and operation.groups == 1 and not operation.mask
-
-    def _scatter_is_less(self, operation: Operation) -> bool:
-        """Whether leaving out zeros by scattering costs fewer cycles a pixel, over all passes, than windows would.
-
-        Scattering takes an iteration for each value of the input that is not zero, forward and for the weights, and
-        for the input's gradient one for each result that the mask keeps; windows leave out zeros of the output's
-        gradient, which has those of the output's mask, in the weight gradient alone.
-        """
-        outputs, inputs, *_ = self.graph.tensors[operation.weight].shape
-        kept = self._made(inputs, self.densities.get(operation.inputs[0], 1.0))
-        few = min(outputs, inputs)
-        weights = inputs if inputs < outputs else self._made(outputs, self.densities.get(operation.output, 1.0))
-        passes = {item.phase for item in self.graph.operations if item.layer == operation.layer}
-        scattered, windows = kept * _SCATTER_MORE, few
-        if "weight_gradient" in passes:
-            scattered, windows = scattered + kept, windows + weights
-        if "input_gradient" in passes:
-            scattered, windows = scattered + kept, windows + few
-        return scattered < windows
-
-    @staticmethod
-    def _made(count: int, density: float) -> float:
-        """Iterations of a position, on average: at least one."""
-        return count * density + (1 - density) ** count
-
     def _check_held(self, operation: Operation, held: int) -> None:
         """Registers hold a group's kernels, banks its gradients."""
         needs = {"kernel_registers": self.chip.kernel_registers}
@@ -355,7 +214,7 @@ class Kernels:
         elif operation.operator in AVERAGES:
             count = len(self.graph.values[operation.factors[0]])
         elif operation.operator == Operator.CHANNEL_MAP:
-            blocks = [block for blocks in self.routed_blocks(operation) for block in blocks]
+            blocks = [block for blocks in routed_blocks(operation, self.graph, chip) for block in blocks]
             count = max((block.row + (1 if block.straight else chip.lanes) for block in blocks), default=1)
         elif operation.operator == Operator.NEIGHBOUR_SUM:
             self._check_held(operation, chip.lanes)

@@ -133,6 +133,6 @@ def _layout(tensor: Tensor, flat: bool, fraction: int, chip: Chip) -> MapLayout:
     channels, height, width = extents(tensor.shape)
     planes = chip.words(channels)
     banded = not flat or height == 1
-    pitch = map_pitch(planes * width if banded else width, chip)
+    pitch = width if height == 1 else map_pitch(planes * width if banded else width, chip)
     plane = width if banded else height * pitch
     return MapLayout(tensor.name, channels, planes, height, width, pitch, plane, banded, fraction)

@@ -206,10 +206,12 @@ class Memory:
             self.cost += len(words)
 
     def move_lines(self, name: str, store: Store, first: int, some: Lines, offset: int, outward: bool) -> None:
-        """Transfers between lines of a map from word `first` on and those of its place outside from `offset` on."""
+        """Transfers between lines of a tensor from word or row `first` on and those of its place outside from word
+        `offset` on."""
         external = self.home(name, store) + offset
         self._moves(name, line_transfers(store, first, external, some, outward, self.chip))
-        self.cost += some.lines * some.words
+        if store != Store.WEIGHT:
+            self.cost += some.lines * some.words
 
     def _moves(self, name: str, made: Iterator[Transfer]) -> None:
         assert self.operation is not None

@@ -68,3 +68,11 @@ def outer_groups(operation: Operation, kernels: Kernels) -> int:
     if operation.operator == Operator.CONV_INPUT_GRADIENT and kernels.layout(operation.weight).kind == Kind.LANES:
         return kernels.layout(operation.weight).outer
     return 1
+
+
+def inner_groups(operation: Operation, kernels: Kernels) -> int:
+    """Inner groups of an operation's weights, each with all outer ones a part of the result; 1 if there are none."""
+    if operation.operator != Operator.CONV_INPUT_GRADIENT or kernels.layout(operation.weight).kind == Kind.LANES:
+        return 1
+    layout = kernels.layout(operation.weight)
+    return kernels.chip.words(layout.inputs) // layout.cut.depth

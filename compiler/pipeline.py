@@ -17,6 +17,7 @@ from compiler.batch_twin import BatchTwin
 from compiler.batching import Spreads, batched, spreads
 from compiler.calibration import Calibration, observe
 from compiler.capping import capped, has_clips
+from compiler.constant_rows import constant_rows
 from compiler.density import densities
 from compiler.differentiation import differentiate
 from compiler.emission import emit, engine_of
@@ -129,7 +130,8 @@ def _patches(build: Build) -> None:
     apart = any(operation.operator == Operator.NORMALISE for operation in build.graph.operations)
     if first and not options.skip and options.mapping.of(first.layer).free and not apart:  # its samples lie apart
         build.graph = laid_patches(build.graph, build.chip, options.train)
-    build.graph = (split_maxima if options.train else split_averages)(build.graph, build.chip)
+    build.graph = split_averages(build.graph, build.chip)
+    build.graph = split_maxima(build.graph, build.chip) if options.train else build.graph
 
 
 def _normalisation(build: Build) -> None:
@@ -356,7 +358,7 @@ def _image(build: Build) -> Image:
             image.write_real(region, graph.values[name].reshape(region.shape), chip)
     for operation in _with_rows(graph):
         region = build.plan.homes[rows_name(operation)]
-        image.write(region, build.kernels.contents(operation, build.fractions).astype(np.int16), chip)
+        image.write(region, constant_rows(operation, build.kernels, build.fractions).astype(np.int16), chip)
     return image
 
 

@@ -23,8 +23,8 @@ _MAPS = (Role.ACTIVATION, Role.INDEX)
 def recomputed(graph: Graph, layers: Collection[str], rounding: Rounding) -> Graph:
     """The graph with the results of `layers` made again in every entry that trains; `copies` tells of which they are.
 
-    `rounding` is that of maps. Raises `NetworkError` naming a layer whose result no backward pass reads, and if random
-    rounding would make another value the second time.
+    `rounding` is that of maps. Raises `NetworkError` naming a layer whose result no backward pass reads or whose
+    statistics would have to be made again, and if random rounding would make another value the second time.
     """
     if not layers:
         return graph
@@ -98,6 +98,11 @@ class _Again:
         if name in self.names:
             return
         maker = self.makers[name]
+        if self.graph.tensors[name].role not in _MAPS:
+            raise NetworkError(
+                f"mapping: {maker.layer} takes statistics of the micro-batch, which are not made again; leave out "
+                "recompute for it and for what reads it"
+            )
         self.found.add(maker.layer)
         for source in maker.inputs:
             if source in self.makers and (source not in self.kept or self._chosen(source)):

@@ -143,6 +143,9 @@ class _Planner:
                     done.append(work.best(memory))
                 except Unfit as unfit:
                     failures.append(unfit)
+                else:
+                    if work is chunks and work.sums:  # bands would round a gradient more than once
+                        return done[0]
             if done:
                 return min(done, key=lambda trial: trial.cost)
             pieces = []

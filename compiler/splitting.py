@@ -14,8 +14,8 @@ from compiler.walks import WIDEST
 
 
 def split_averages(graph: Graph, chip: Chip) -> Graph:
-    """The graph of inference, with global averages over maps too large for the chip in two, so that bands of rows can
-    make the first: the means of rows are rounded to a format of their own."""
+    """The graph of a forward pass, with global averages over maps too large for the chip in two, so that bands of rows
+    can make the first: the means of rows are rounded to a format of their own."""
     return _split(graph, lambda operation: _is_large(operation, graph, chip), _averages)
 
 

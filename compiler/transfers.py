@@ -21,7 +21,7 @@ def page_size(store: Store, chip: Chip) -> int:
 
 
 class Lines(NamedTuple):
-    """`lines` of `words` words; from one to the next are `pitch` words on the chip and `apart` words outside."""
+    """`lines` of `words` words or rows; to the next are `pitch` of them on the chip and `apart` words outside."""
 
     lines: int
     words: int
@@ -32,8 +32,9 @@ class Lines(NamedTuple):
 def line_transfers(
     store: Store, first: int, external: int, some: Lines, outward: bool, chip: Chip
 ) -> Iterator[Transfer]:
-    """Move lines of words from `first` on, of a map's memory; together those that end on the page of the first."""
-    page = page_size(store, chip)
+    """Move lines of words (rows, of the weight memory, where they lie one after another) from `first` on; together
+    those that end on the page of the first."""
+    page, weights = page_size(store, chip), store == Store.WEIGHT
     done = 0
     while done < some.lines:
         start = first + done * some.pitch
@@ -42,11 +43,12 @@ def line_transfers(
         yield Transfer(
             outward=int(outward),
             memory=_MEMORIES[store],
-            word=start,
+            row=start if weights else 0,
+            word=0 if weights else start,
             external=external + done * some.apart,
             count=some.words,
             lines=lines,
-            pitch=some.pitch if lines > 1 else 0,
+            pitch=some.pitch if lines > 1 and not weights else 0,
             external_pitch=some.apart if lines > 1 else 0,
         )
         done += lines

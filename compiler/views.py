@@ -39,10 +39,12 @@ class MapView:
 class RowView:
     """Weight rows of `groups` outer groups of a parameter-like tensor, from outer group `first`, at `row`.
 
-    Which rows a tensor takes, and what an outer group of it is, is said by `compiler.kernels`.
+    Which rows a tensor takes, and what an outer group of it is, is said by `compiler.kernels`. With `inner`, of every
+    outer group only these of a convolution's inner groups are there.
     """
 
     row: int
     first: int
     groups: int
     fraction: int
+    inner: range | None = None

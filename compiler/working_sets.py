@@ -115,7 +115,7 @@ class WorkingSet:
     def run(self, memory: Memory, places: Places) -> None:
         """Run with everything whole. Raises `Unfit`."""
         self.settle(memory, places, ())
-        self.bring_rows(memory, "")
+        self.bring_rows(memory, ())
         views = self.map_views(memory) | self.row_views(memory, self.operation)
         memory.steps.append([Run(self.operation, views)])
         self.finish(memory)
@@ -137,10 +137,10 @@ class WorkingSet:
             else:
                 memory.place(name, STORES[places[name]], memory.sizes[name], self.locked)
 
-    def bring_rows(self, memory: Memory, streamed: str) -> None:
-        """Bring all units of row tensors but the streamed one, which leaves; what an operation writes changes."""
+    def bring_rows(self, memory: Memory, streamed: Sequence[str]) -> None:
+        """Bring all units of row tensors but the streamed ones, which leave; what an operation writes changes."""
         for name in self.units:
-            if name == streamed:
+            if name in streamed:
                 if name in memory.at:
                     memory.write(name)
                     memory.drop(name)

@@ -45,6 +45,7 @@ FORMS = {
     "wider than the taps": lambda: started(5, 14).conv(4, (2, 11), stride=(1, 2)),
     "maximum": lambda: started(8, 9).max_pool((2, 3), stride=(2, 1)).max_pool(2, stride=(1, 2)),
     "maximum of many": lambda: started(9, 9).max_pool(4, stride=(2, 3), padding=1).relu(),
+    "one row": lambda: started(1, 12).conv(20, (1, 3)).relu(),
     "average": lambda: started(8, 9).average_pool((2, 3), stride=(2, 1)).average_pool(2, stride=(1, 2)),
     "average of what is there": lambda: started(7, 8).average_pool(3, stride=(1, 2), padding=1).relu(),
 }
@@ -125,13 +126,23 @@ def test_vectors_whose_matrices_pass_by_are_trained():
     compared(network, *compiled(network, SMALLEST), [TRAIN])
 
 
-def test_kernels_that_an_input_gradient_needs_at_once_must_fit():
-    network = ended(started(4, 4).conv(24, 1).conv(24, 3))
+def test_a_row_for_each_filter_of_an_input_gradient_must_fit():
+    network = ended(started(4, 4).conv(24, 1).conv(60, 3))
     samples = Calibration(np.ones((1, 3, 4, 4)), np.zeros(1, int), 1)
-    few = PAPER.replace(weight_memory={"bytes": 56 * 144, "banks": 9, "pages": 4})
+    few, more = (PAPER.replace(weight_memory={"bytes": rows * 144, "banks": 9, "pages": 4}) for rows in (56, 80))
     assert compile_network(network, few, network.initial(0), samples, Options(train=False)).program
+    assert compile_network(network, more, network.initial(0), samples, Options()).program
     with pytest.raises(NetworkError, match=r"conv3.weight does not fit the weight memory"):
         compile_network(network, few, network.initial(0), samples, Options())
+
+
+def test_a_global_average_of_a_map_beyond_the_memory_is_pytorchs():
+    memory = {"bytes": 12 << 10, "banks": 3, "ports": 1, "pages": 4}
+    small = ROOMY.replace(feature_memory=memory, gradient_memory=memory)
+    network = ended(started(9, 8).conv(88, 3, bias=True).relu().global_average_pool())
+    build, samples, labels = compiled(network, small)
+    assert build.graph and "global_pool1.rows" in build.graph.tensors
+    compared(network, build, samples, labels, [TRAIN])
 
 
 @pytest.mark.parametrize("form", ["groups that share lanes", "tall"])

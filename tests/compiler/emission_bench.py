@@ -15,6 +15,7 @@ from arch.layout import Kind, Region, Store, map_pitch
 from arch.legal import check
 from arch.nest_rules import chain_problems
 from arch.program import Entry, Program, Step
+from compiler.constant_rows import constant_rows
 from compiler.emission import emit
 from compiler.emitter import Emitter, Numbers, View
 from compiler.graph import Graph, Operation, Role, Tensor
@@ -94,7 +95,7 @@ class Bench:
         own = rows_name(operation)
         if own in kernels.names:
             views[own] = RowView(row, 0, 1, 0)
-            image.weight[row : row + kernels.layout(own).count] = kernels.contents(operation, fractions)
+            image.weight[row : row + kernels.layout(own).count] = constant_rows(operation, kernels, fractions)
         for name, array in values.items():
             region = regions[name]
             stored = array if len(array.shape) != 3 else array.transpose(1, 2, 0)

@@ -81,6 +81,15 @@ def test_what_cannot_be_is_refused_by_name():
         assert all(word in str(error.value) for word in words), str(error.value)
 
 
+def test_statistics_of_a_micro_batch_are_not_made_again():
+    net = Network("n", SHAPE).conv(6, name="first").batch_norm(name="norm").relu().dense(3).softmax_cross_entropy()
+    data = Calibration(np.random.default_rng(0).uniform(0, 1, (2, *SHAPE)), np.zeros(2, np.int64), 2)
+    mapping = Mapping({"norm": Choice(recompute=True)})
+    options = Options(mapping=mapping, batch_norm="batch", micro_batch=2)
+    with pytest.raises(NetworkError, match="norm takes statistics of the micro-batch"):
+        compile_network(net, PAPER, net.initial(0), data, options)
+
+
 def test_candidates_are_what_the_backward_pass_reads():
     graph = built().graph
     assert graph

@@ -15,8 +15,8 @@ from arch.transfer import line_words
 from compiler.differentiation import differentiate
 from compiler.emission import emit, engine_of
 from compiler.emitter import Emitter, Numbers
-from compiler.graph import ROWS, Graph, Optimiser
-from compiler.kernels import Kernels
+from compiler.graph import ROWS, Graph, Operator, Optimiser
+from compiler.kernels import Kernels, rows_name
 from compiler.lowering import lower
 from compiler.maps import layouts
 from compiler.needs import SUMS, can_band, cut_map, source_side
@@ -32,6 +32,7 @@ from tests.compiler.test_hazards import interleavings
 from tests.compiler.test_hazards import run as run_words
 
 TINY = Chip.load("tiny").replace(accumulator_banks=4)
+OPTIMISERS = (Optimiser(), Optimiser(momentum=0.5, weight_decay=0.125), Optimiser(micro_batch=4))
 STORES = {Space.FEATURE: Store.FEATURE, Space.GRADIENT: Store.GRADIENT}
 
 
@@ -68,6 +69,19 @@ def matrix(size: int = 6) -> Network:
     return net.dense(3).softmax_cross_entropy()
 
 
+def deep(size: int = 6) -> Network:
+    """Kernels of many channels both ways: of windows, of phases of a stride, of one pixel, of two groups."""
+    net = Network("deep", (6, size, size)).conv(20, 3).relu().conv(18, 3, stride=2, padding=1).relu()
+    net = net.conv(24, 1).relu().conv(20, 3, groups=2).relu()
+    return net.global_average_pool().flatten().dense(3).softmax_cross_entropy()
+
+
+def separable(size: int = 4) -> Network:
+    """A depthwise convolution of many channels."""
+    net = Network("separable", (6, size, size)).conv(120, 1).relu().depthwise(3).relu().conv(8, 1).relu()
+    return net.global_average_pool().flatten().dense(3).softmax_cross_entropy()
+
+
 def graph_of(net: Network, optimiser: Optimiser | None = None) -> Graph:
     train = optimiser is not None
     graph = lower(net, net.initial(1), train=train)
@@ -93,9 +107,9 @@ class Words:
         weight = transfer.memory == 2
         first, scale = (transfer.row, self.chip.taps) if weight else (transfer.word, 1)
         store = (Store.FEATURE, Store.GRADIENT, Store.WEIGHT)[transfer.memory]
-        assert transfer.lines == 1 or not weight
+        pitch = transfer.count * scale if weight else transfer.pitch
         for line, k in product(range(transfer.lines), range(line_words(transfer, self.chip))):
-            inside = store, first * scale + line * transfer.pitch + k
+            inside = store, first * scale + line * pitch + k
             outside = Store.EXTERNAL, transfer.external + line * transfer.external_pitch + k
             source, target = (inside, outside) if transfer.outward else (outside, inside)
             self.words[target] = self.words.get(source)
@@ -105,17 +119,16 @@ class Words:
         for name, view in step.views.items():
             if isinstance(view, RowView):
                 if not overwritten(operation, name):
-                    self._check_rows(name, view, operation.output, step.part if name == operation.weight else None)
+                    self._check_rows(name, view, step)
             elif name in operation.reads:
                 self._check_map(name, view, step)
         for a, b in apart(operation):
             assert step.views[a].space != step.views[b].space
         view = step.views[operation.output]
         if isinstance(view, RowView):
-            start = self.kernels.layout(operation.output).start
-            first, stop = start(view.first), start(view.first + view.groups)
-            self.version[operation.output] += view.first == 0
-            self._write_rows(operation.output, Store.WEIGHT, view.row, first, stop)
+            rows = self._rows_in(operation.output, view, step)
+            self.version[operation.output] += rows[0] == 0
+            self._write_rows(operation.output, Store.WEIGHT, view.row, rows[0], rows[-1] + 1)
         else:
             if view.first == view.first_column == 0:
                 self.version[operation.output] += 1
@@ -156,17 +169,30 @@ class Words:
         for k in range((stop - first) * self.chip.taps):
             self.words[store, row * self.chip.taps + k] = (name, first * self.chip.taps + k, self.version[name])
 
-    def _check_rows(self, name: str, view: RowView, output: str, part: tuple[int, int] | None) -> None:
-        start = self.kernels.layout(name).start
-        first, taps = start(view.first), self.chip.taps
-        version = self.version[name] - (name == output and view.first > 0)
-        stop = start(view.first + view.groups)
-        if part:  # of a matrix: blocks of rows, one for each output
-            most = self.chip.multipliers
-            size = min(self.kernels.layout(name).shape[0] - view.first * most, most)
-            first, stop = first + part[0] * size, first + part[1] * size
-        for k in range((stop - first) * taps):
-            assert self.words.get((Store.WEIGHT, view.row * taps + k)) == (name, first * taps + k, version), name
+    def _rows_in(self, name: str, view: RowView, step: Run) -> list[int]:
+        """The tensor's rows that lie one after another where the view is."""
+        layout, operation, most = self.kernels.layout(name), step.operation, self.chip.multipliers
+        first, stop = layout.start(view.first), layout.start(view.first + view.groups)
+        if step.part and operation.operator == Operator.UPDATE and name != rows_name(operation):
+            return list(range(*step.part))
+        if step.part and name in (
+            operation.weight,
+            operation.output,
+        ):  # of a matrix: blocks of rows, one for each output
+            size = min(layout.shape[0] - view.first * most, most)
+            return list(range(first + step.part[0] * size, first + step.part[1] * size))
+        if view.inner:
+            each = layout.each // (self.chip.words(layout.inputs) // layout.cut.depth)
+            within = range(view.inner.start * each, view.inner.stop * each)
+            return [outer * layout.each + row for outer in range(layout.outer) for row in within]
+        return list(range(first, stop))
+
+    def _check_rows(self, name: str, view: RowView, step: Run) -> None:
+        rows, taps = self._rows_in(name, view, step), self.chip.taps
+        version = self.version[name] - (name == step.operation.output and rows[0] > 0)
+        for row, tap in product(range(len(rows)), range(taps)):
+            found = self.words.get((Store.WEIGHT, (view.row + row) * taps + tap))
+            assert found == (name, rows[row] * taps + tap, version), name
 
     def check_homes(self, homes) -> None:
         for name, home in homes.items():
@@ -236,9 +262,7 @@ def test_maps_are_moved_and_banded(net, feature):
 
 @pytest.mark.parametrize("feature", [3400, 2800])
 @pytest.mark.parametrize("net", [plain, residual])
-@pytest.mark.parametrize(
-    "optimiser", [Optimiser(), Optimiser(momentum=0.5, weight_decay=0.125), Optimiser(micro_batch=4)]
-)
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
 def test_training(net, feature, optimiser):
     schedule = check(graph_of(net(), optimiser), sized(feature))
     assert any(moves(schedule, entry) for entry in schedule.steps)
@@ -268,6 +292,27 @@ def test_a_large_weight_is_updated_in_chunks():
     schedule = check(graph_of(net.softmax_cross_entropy(), Optimiser()), sized(1 << 14, 3000))
     runs = [step for step in schedule.steps["train"] if isinstance(step, Run)]
     assert len([step for step in runs if step.operation.operator == "ConvWeightGradient"]) > 2
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize("net", [deep, separable, matrix])
+def test_weights_beyond_the_weight_memory_are_trained(net, optimiser):
+    graph = graph_of(net(), optimiser)
+    schedule = check(graph, sized(1 << 14, 2000))
+    steps = [step for steps in schedule.steps.values() for step in steps if isinstance(step, Run)]
+    whole = sum(len(operations) for operations in graph.entries.values())
+    assert len(steps) > whole
+    updates = [step for step in steps if step.operation.operator == Operator.UPDATE]
+    assert any(step.part for step in updates) == (not optimiser.plain)
+
+
+def test_an_input_gradient_takes_some_inner_groups_of_every_outer_one():
+    steps = check(graph_of(deep(), Optimiser()), sized(1 << 14, 2000)).steps["train"]
+    gradients = [step for step in steps if isinstance(step, Run) and step.operation.operator == "ConvInputGradient"]
+    views = [view for step in gradients for view in step.views.values() if isinstance(view, RowView)]
+    assert any(view.inner and len(view.inner) < 10 for view in views)
+    transfers = [step.transfer for step in steps if isinstance(step, Move)]
+    assert any(transfer.lines > 1 and transfer.memory == 2 for transfer in transfers)
 
 
 def test_bands_take_turns_in_their_buffers():
