@@ -89,9 +89,9 @@ def test_runs_outside_the_fit_are_predicted(measured):
     """The bounds are those that docs/estimation-logic.md states."""
     table = compared(*measured, clocking())
     held = table[table["held_out"] != ""]
-    assert len(held) >= 20 and set(held["held_out"]) <= {"chip", "program", "chip program"}
-    assert np.abs(held["error"].to_numpy()).mean() < 0.05
-    assert np.abs(held["error"].to_numpy()).max() < 0.16
+    assert len(held) >= 47 and set(held["held_out"]) == {"chip", "program", "chip program"}
+    assert np.abs(held["error"].to_numpy()).mean() < 0.07
+    assert np.abs(held["error"].to_numpy()).max() < 0.15
     networks = held[held["program"].str.split().str[0].isin(list(programs.NETWORKS))]
     assert np.abs(networks["error"].to_numpy()).max() < 0.10
 
