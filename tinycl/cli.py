@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,8 @@ from tinycl.show import err, facts, out, progress, report_table, tables, traffic
 
 _CHIP_HELP = f"A shipped chip ({', '.join(shipped())}) or a YAML file."
 _SET_HELP = "Change a field of the chip, such as program_memory.instructions=65536; may be repeated."
+_SATURATED = 0.001
+"""The share of saturated results from which on `simulate` says so."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -29,6 +32,7 @@ def main() -> None:
     Start with:   tinycl demo
     Then:         tinycl compile MODEL.onnx -o net.tcl && tinycl simulate net.tcl --steps 100
     """
+    warnings.formatwarning = lambda message, *_, **__: f"tinycl: {message}\n"
 
 
 @main.command()
@@ -88,6 +92,14 @@ def _show_demo(result: dict) -> None:
     out.print(facts("demo", rows))
 
 
+def _check_untrained(loss: str | None, options: dict[str, Any]) -> None:
+    """Refuse what only training reads."""
+    usual = {"learning_rate": 2.0**-6, "momentum": 0.0, "weight_decay": 0.0, "micro_batch": 1}
+    given = [name for name, value in usual.items() if options[name] != value] + ["loss"] * bool(loss)
+    if given:
+        raise InputError(f"--{given[0].replace('_', '-')} must come with --train")
+
+
 @main.command("compile")
 @click.argument("model")
 @click.option("--chip", default="paper", show_default=True, help=_CHIP_HELP)
@@ -111,6 +123,12 @@ def _show_demo(result: dict) -> None:
 @click.option(
     "--calibration", type=click.Path(path_type=Path), help=".npz of samples and labels; made ones without it."
 )
+@click.option(
+    "--headroom",
+    type=click.FloatRange(1, 1024),
+    help="Times that values may grow beyond calibration's before they saturate.  [default: 2; 8 with --train and fewer "
+    "than 256 steps of calibration]",
+)
 @click.option("--check", default=0, type=click.IntRange(0, 10_000), help="Samples to run and compare with float64.")
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Of parameters, samples, rounding.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The program file to write.")
@@ -124,6 +142,7 @@ def compile_command(
     parameters: Path | None,
     calibration: Path | None,
     mapping: Path | None,
+    headroom: float | None,
     check: int,
     output: Path | None,
     as_json: bool,
@@ -149,10 +168,10 @@ def compile_command(
     from tinycl.compilation import Request, compile_model
 
     options["batch_norm"] = options["batch_norm"] or ""
-    if loss and not options["train"]:
-        raise InputError("--loss must come with --train")
+    if not options["train"]:
+        _check_untrained(loss, options)
     target = changed(Chip.load(chip), settings)
-    request = Request(model, target, Options(**options), loss, parameters, calibration, mapping, check)
+    request = Request(model, target, Options(**options), loss, parameters, calibration, mapping, check, headroom)
     compiled = compile_model(request)
     assert compiled.build.program and compiled.build.reports
     if output:
@@ -258,6 +277,8 @@ def simulate(
         rows |= {f"{engine} {name.lower().replace('_', ' ')}": f"{count:,}" for name, count in events.items() if count}
     rows |= {name: f"{count:,}" for name, count in result["activity"].items()}
     out.print(facts(f"{steps} x {entry} of {program}", rows))
+    if result["saturated"] > _SATURATED:
+        err.print(f"{result['saturated']:.1%} of all results saturated: calibrate with more samples, or --headroom")
 
 
 @main.command()

@@ -133,6 +133,7 @@ def compile(
     `calibration` gives what number formats are fitted to: a `Calibration`, or samples (float [n, *input shape]) and
     labels (int [n]); without it they are made, and a note says so. `parameters` are float arrays as `Network.shapes`
     names them, in place of the network's own or of random ones. `check` samples are run and compared with float64.
+    Formats leave room for values to grow (`headroom`) twice, in training eight times unless calibration has 256 steps.
     Other keywords are those of `compiler.Options`, such as `learning_rate`, `momentum`, `skip` and `seed`.
 
     Raises `InputError` in one line: naming a node that is not supported, or what does not fit the chip.
@@ -154,7 +155,7 @@ def compile(
         add_loss(model.network, loss or None)
     elif loss:
         raise InputError("loss must come with train=True")
-    return build_model(model, as_chip(chip), settings, calibration, check)
+    return build_model(model, as_chip(chip), settings, calibration, check, "headroom" in options)
 
 
 def as_model(network: Network | Model | str | PathLike[str], seed: int = 1) -> Model:

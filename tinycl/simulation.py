@@ -30,8 +30,9 @@ from tinycl.training import chip_inputs
 def simulate_program(program: Program, entry: str, steps: int, data: Path | None, stepped: bool) -> dict:
     """Run `steps` passes of `entry`; `program.image` becomes the memories at the end.
 
-    Returns cycles of a pass, all events by engine and name, what they say of activity (`arch.activity`), and the last
-    pass's outputs. Raises `InputError` on data that does not fit the program's inputs.
+    Returns cycles of a pass, all events by engine and name, what they say of activity (`arch.activity`), the share of
+    rounded values that saturated, and the last pass's outputs. Raises `InputError` on data that does not fit the
+    program's inputs.
     """
     program.image, total = run_passes(program, entry, steps, inputs_for(program, entry, data), stepped)
     return {
@@ -43,6 +44,7 @@ def simulate_program(program: Program, entry: str, steps: int, data: Path | None
             for engine in ENGINES
         },
         "activity": _activity(program, entry, total),
+        "saturated": _saturated(program, total),
         "outputs": {name: values.tolist() for name, values in total.outputs.items()},
     }
 
@@ -112,6 +114,12 @@ def _activity(program: Program, entry: str, result: Result) -> dict[str, int]:
     return found
 
 
+def _saturated(program: Program, result: Result) -> float:
+    """The share of rounded values that did not fit the word."""
+    counts = result.counters.sum(axis=0)
+    return int(counts[Event.SATURATIONS]) / max(int(counts[Event.ROUNDED_WORDS]) * program.chip.lanes, 1)
+
+
 def inputs_for(
     program: Program, entry: str, data: Path | tuple[np.ndarray, np.ndarray | None] | None
 ) -> dict[str, np.ndarray]:
@@ -130,16 +138,18 @@ def inputs_for(
         return chip_inputs(program, rng.uniform(0, 1, (16, *outer)), _made_labels(program, rng))
     where = data if isinstance(data, Path) else "data"
     samples, labels = _read(data) if isinstance(data, Path) else data
-    if samples is None or samples.shape[1:] != outer or not len(samples):
-        raise InputError(f"{where}: samples must have shape [n, {list(outer)}]")
+    if samples.shape[1:] != outer or not len(samples):
+        raise InputError(f"{where}: samples must have shape [n, {list(outer)}], not {list(samples.shape)}")
     if label_region(program) is None or (entry == INFER and labels is None):
         return chip_inputs(program, samples)
     return chip_inputs(program, samples, _checked_labels(program, labels, len(samples), where))
 
 
-def _read(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     arrays = load_arrays(path)
-    return arrays.get("samples"), arrays.get("labels")
+    if "samples" not in arrays:
+        raise InputError(f"{path}: must hold an array named samples, not only {', '.join(arrays) or 'nothing'}")
+    return arrays["samples"], arrays.get("labels")
 
 
 def _targets(program: Program) -> tuple[int, ...] | None:
@@ -170,5 +180,6 @@ def _checked_labels(program: Program, labels: np.ndarray | None, count: int, dat
         return labels
     classes = program.outputs["logits"].shape[0]
     if labels is None or not valid_labels(labels, count, classes):
-        raise InputError(f"{data}: labels must be {count} integers from 0 to {classes - 1}")
+        there = "they are missing" if labels is None else f"not {labels.dtype} {list(labels.shape)}"
+        raise InputError(f"{data}: labels must be {count} integers from 0 to {classes - 1}; {there}")
     return labels

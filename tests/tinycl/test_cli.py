@@ -116,6 +116,31 @@ def test_labels_must_be_classes(program, tmp_path):
         _refused(call("simulate", program, "--data", path), ["labels must be 4 integers from 0 to 2"])
 
 
+def test_data_says_what_it_lacks(program, tmp_path):
+    data = tmp_path / "data.npz"
+    for arrays, words in (
+        ({"x": np.zeros((2, 1, 6, 6))}, "must hold an array named samples, not only x"),
+        ({"samples": np.zeros((2, 6, 6))}, "samples must have shape [n, [1, 6, 6]], not [2, 6, 6]"),
+        ({"samples": np.zeros((2, 1, 6, 6))}, "labels must be 2 integers from 0 to 2; they are missing"),
+    ):
+        np.savez(data, **arrays)
+        result = call("simulate", program, "--entry", "train", "--data", data)
+        assert result.exit_code == 2 and words in result.stderr, result.stderr
+
+
+def test_simulate_says_that_results_saturate(network, tmp_path):
+    """Formats fit a few steps towards one class, and many steps go to another."""
+    data, path = tmp_path / "data.npz", tmp_path / "tight.tcl"
+    np.savez(data, samples=np.full((4, 1, 6, 6), 0.5), labels=np.zeros(4, int))
+    options = "--train", "--calibration", data, "--headroom", 1, "--learning-rate", 0.25, "-o", path
+    assert call("compile", network, *options).exit_code == 0
+    rng = np.random.default_rng(0)
+    np.savez(data, samples=rng.uniform(0, 0.5, (64, 1, 6, 6)), labels=rng.integers(0, 3, 64))
+    command = "simulate", path, "--entry", "train", "--data", data, "--steps", 500
+    assert "of all results saturated" in call(*command).stderr
+    assert json.loads(call(*command, "--json").stdout)["saturated"] > 0.001
+
+
 def test_a_mean_squared_error_is_simulated_on_targets(tmp_path):
     network = _write(tmp_path / "net.yaml", "name: n\ninput: [6]\nlayers:\n  - dense: {outputs: 4}\n")
     program, path = tmp_path / "net.tcl", tmp_path / "d.npz"

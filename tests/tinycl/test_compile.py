@@ -218,6 +218,25 @@ def test_the_check_sees_what_comes_and_goes(shape, tmp_path):
         assert check and check.elements == prod(shape) and check.rms_error < 3 and check.largest_error < 30
 
 
+@pytest.mark.parametrize("option", ["--learning-rate", "--momentum", "--weight-decay", "--micro-batch"])
+def test_what_only_training_reads_is_refused_without_it(normalised, option):
+    refused([f"{option} must come with --train"], normalised, option, 2 if option == "--micro-batch" else 0.5)
+
+
+def test_few_steps_of_calibration_leave_training_more_room(normalised, tmp_path):
+    rng = np.random.default_rng(0)
+    found = {}
+    for count in (40, 300):
+        path = tmp_path / f"{count}.npz"
+        np.savez(path, samples=rng.uniform(0, 1, (count, 2, 6, 6)), labels=rng.integers(0, 3, count))
+        for room in ((), ("--headroom", 2)):
+            rows = reports(normalised, "--train", "--calibration", path, *room)["train"].tensors
+            found[count, bool(room)] = {row.name: row.limit / row.largest for row in rows if row.role == "activation"}
+    assert min(found[40, False].values()) >= 8 > 4 >= max(found[40, True].values())
+    assert found[300, False] == found[300, True]
+    assert "values have room to grow 8 times" in call(normalised, "--train").stderr
+
+
 def test_the_check_keeps_sums_that_stay_in_the_accumulators(tmp_path):
     """Two groups of outputs of a matrix beyond the weight memory: their products are summed piece by piece."""
     layers = "  - dense: {outputs: 200}\n  - relu\n  - dense: {outputs: 10}\n"
