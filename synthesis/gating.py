@@ -40,11 +40,10 @@ from synthesis.gating_fit import (
     HELD_OUT,
     LEAST,
     OPENED,
+    Measured,
     compared,
     make_table,
     predicted,
-    read,
-    share_of,
 )
 from synthesis.liberty import Library
 from synthesis.mapping import Recipe
@@ -114,7 +113,7 @@ def text_of(table: Clocking) -> str:
 
 def show(found: Clocking) -> None:
     """Every run, the errors in short, and what other bounds of a gate's bits would make of it."""
-    table = compared(*read(found.least), found)
+    table = compared(Measured.read(found.least), found)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     for name, group in table.groupby("held_out"):
         errors = errors_of(group)
@@ -125,7 +124,8 @@ def show(found: Clocking) -> None:
     for chip, group in table.groupby("chip"):
         print(f"{chip}: {group['share'].mean():.3f} of a clock pin a register bit and cycle, {len(group)} runs")
     for least in BOUNDS:
-        print(f"gates for at least {least} bits: {share_of(least):.4f} of a clock pin a register bit and cycle")
+        share = Measured.read(least).mean_share
+        print(f"gates for at least {least} bits: {share:.4f} of a clock pin a register bit and cycle")
 
 
 def show_gate(library: Library) -> None:
