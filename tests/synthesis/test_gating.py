@@ -11,7 +11,7 @@ import pytest
 from estimate.clocking import OPENED_BY, clocking, free_bits, gates
 from estimate.structure import structure
 from estimate.usage import DRIVERS, moving
-from synthesis import gating, programs
+from synthesis import gating
 from synthesis.gating_fit import (
     BOUNDS,
     CHIPS,
@@ -105,11 +105,13 @@ def test_runs_outside_the_fit_are_predicted(measured):
     """The bounds are those that docs/estimation-logic.md states."""
     table = compared(measured, clocking())
     held = table[table["held_out"] != ""]
-    assert len(held) >= 77 and set(held["held_out"]) == {"chip", "program", "chip program"}
-    assert np.abs(held["error"].to_numpy()).mean() < 0.07
-    assert np.abs(held["error"].to_numpy()).max() < 0.15
-    networks = held[held["program"].str.split().str[0].isin(list(programs.NETWORKS))]
-    assert np.abs(networks["error"].to_numpy()).max() < 0.10
+    assert len(held) >= 88 and set(held["held_out"]) == {"chip", "program", "chip program"}
+    assert np.abs(held["error"].to_numpy()).mean() < 0.08
+    paper = held["chip"] == "paper"
+    train = held["program"].str.endswith("train")
+    assert paper.sum() == 11
+    for group, worst in ((held[~paper], 0.15), (held[paper & train], 0.15), (held[paper & ~train], 0.29)):
+        assert np.abs(group["error"].to_numpy()).max() < worst
 
 
 def test_bad_calls_are_one_line(capsys, library):
