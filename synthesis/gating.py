@@ -125,8 +125,8 @@ def show(found: Clocking) -> None:
     for name, group in [*table.groupby("chip"), *table.groupby(entries)]:
         errors = errors_of(group)
         print(
-            f"{name}: {group['share'].mean():.3f} of a clock pin a register bit and cycle; mean error {errors.mean:.1%}, "
-            f"worst {errors.worst:.1%} of {errors.runs} runs"
+            f"{name}: {group['share'].mean():.3f} of a clock pin a register bit and cycle; mean error "
+            f"{errors.mean:.1%}, worst {errors.worst:.1%} of {errors.runs} runs"
         )
     for least in BOUNDS:
         share = Measured.read(least).mean_share
