@@ -1,12 +1,12 @@
 """`--check`: every tensor that the simulated chip makes beside the float twin's.
 
 A step of the plan is an entry of its own, so that between two steps the result of the first can be read where it lies,
-before another takes its place.
+before another takes its place. Steps between which sums stay in the accumulators are one entry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 
@@ -14,16 +14,17 @@ import numpy as np
 
 from arch.errors import InputError
 from arch.image import Image, quantised
-from arch.isa import ENGINES, Engine, Halt, Instruction, Space
+from arch.isa import ENGINES, Compute, Engine, Halt, Instruction, Space
 from arch.layout import Region
 from arch.program import Entry, Program, Step
 from compiler.calibration import Calibration
 from compiler.deviations import Deviation, deviations
 from compiler.float_twin import one_thread
 from compiler.graph import ACCUMULATE_FIRST, INFER, TRAIN, Graph, Role, sample_name
+from compiler.hazards import Issue
 from compiler.nodes import INPUT, LABEL
 from compiler.pipeline import Build, issues
-from compiler.plan import Run
+from compiler.plan import Move, Run
 from compiler.queueing import scheduled
 from compiler.report_tensors import Check
 from compiler.views import MapView
@@ -90,15 +91,15 @@ class _Sum:
 
 
 class Probe:
-    """The program of an entry, a step of the plan at a time."""
+    """The program of an entry, a part of the plan at a time."""
 
     def __init__(self, build: Build, entry: str):
         assert build.graph and build.plan and build.program
         self.graph: Graph = build.graph
         self.chip = build.chip
         self.homes = build.plan.homes
-        self.steps = build.plan.steps[entry]
-        self.machine = FastMachine(_in_steps(build, entry))
+        self.parts = list(_parts(build, entry))
+        self.machine = FastMachine(_in_parts(build, self.parts))
 
     def run(self, given: Calibration, indices: np.ndarray) -> dict[str, np.ndarray]:
         """The words of every compared tensor, of the graph's shapes, after a run with one sample, or a micro-batch."""
@@ -109,10 +110,11 @@ class Probe:
                 target = np.asarray(given.labels[index], np.float64)
                 self._stage(sample_name(LABEL, number) if several else LABEL, target)
         words: dict[str, np.ndarray] = {}
-        for number, step in enumerate(self.steps):
+        for number, part in enumerate(self.parts):
             self.machine.run(str(number))
-            if isinstance(step, Run):
-                self._note(step, words)
+            for step in part.steps:
+                if isinstance(step, Run):
+                    self._note(step, words)
         for name, tensor in self.graph.tensors.items():
             if tensor.role in _KEPT and name in self.homes:
                 words[name] = self.machine.image.read(self.homes[name], self.chip).reshape(tensor.shape)
@@ -149,14 +151,35 @@ def _pieces(view: MapView, image: Image, lanes: int) -> Iterator[tuple[int, np.n
         yield (view.first_plane + plane) * lanes, memory[view.base + plane * view.plane + rows].transpose(2, 0, 1)
 
 
-def _in_steps(build: Build, entry: str) -> Program:
-    """A program with an entry for each step of the plan; entries are named by number."""
+@dataclass
+class _Part:
+    """Steps of the plan that only run together, and their instructions."""
+
+    steps: list[Run | Move] = field(default_factory=list)
+    issues: list[Issue] = field(default_factory=list)
+
+
+def _parts(build: Build, entry: str) -> Iterator[_Part]:
+    """The plan's steps, those between which sums stay in the accumulators as one part."""
+    assert build.plan
+    part = _Part()
+    for step in build.plan.steps[entry]:
+        part.steps.append(step)
+        part.issues += issues(build, step)
+        computes = [item for _, item in part.issues if isinstance(item, Compute)]
+        if not (computes and computes[-1].hold):
+            yield part
+            part = _Part()
+
+
+def _in_parts(build: Build, parts: Sequence[_Part]) -> Program:
+    """A program with an entry for each part of the plan; entries are named by number."""
     assert build.plan and build.program
     streams: dict[Engine, list[Instruction]] = {engine: [] for engine in ENGINES}
     entries = {}
-    for number, step in enumerate(build.plan.steps[entry]):
+    for number, part in enumerate(parts):
         entries[str(number)] = Entry(start={engine.name.lower(): len(streams[engine]) for engine in ENGINES})
-        made = scheduled(issues(build, step), build.chip).instructions
+        made = scheduled(part.issues, build.chip).instructions
         for engine in ENGINES:
             streams[engine] += made.get(engine) or [Halt()]
     most = max(map(len, streams.values()))

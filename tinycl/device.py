@@ -135,7 +135,8 @@ class Device:
         region: Region = chosen(self.compiled.program.parameters, name, "parameter")
         graph = self.compiled.build.graph
         assert graph and graph.tensors[name].role in (Role.WEIGHT, Role.BIAS)
-        values = image.read(region, self.compiled.chip).reshape(graph.tensors[name].shape)
+        shape = self.compiled.build.network.shapes.get(name, graph.tensors[name].shape)  # a layout may have changed it
+        values = image.read(region, self.compiled.chip).reshape(shape)
         return np.ldexp(values.astype(np.float64), -region.fraction)
 
     def _run(self, entry: str, x: np.ndarray, y: np.ndarray | None) -> np.ndarray:

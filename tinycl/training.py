@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -66,10 +67,11 @@ def chip_inputs(program: Program, samples: np.ndarray, labels: np.ndarray | None
     """The program's inputs as integers: `samples` float [n, C, H, W] or [n, N] in the input's format, and labels.
 
     Labels are classes [n], or, where the loss compares with a result, float of its shape. Returns arrays
-    [n, *region shape]: maps are [n, H, W, C], classes [n, 1].
+    [n, *region shape]: maps are [n, H, W, C], classes [n, 1]. Warns of samples that the input's format clips.
     """
     region = program.inputs["input"]
     values = np.moveaxis(samples, 1, -1) if samples.ndim == 4 else samples
+    _warn_if_clipped(values, (program.chip.largest + 1) * 2.0**-region.fraction)
     inputs = {"input": quantised(values, region.fraction, program.chip, "input")}
     target = label_region(program)
     if target:
@@ -77,6 +79,16 @@ def chip_inputs(program: Program, samples: np.ndarray, labels: np.ndarray | None
         given = np.moveaxis(given, 1, -1) if given.ndim == 4 else given
         inputs["label"] = quantised(given.reshape(-1, *target.shape), target.fraction, program.chip, "label")
     return inputs
+
+
+def _warn_if_clipped(values: np.ndarray, limit: float) -> None:
+    beyond = np.count_nonzero(np.abs(values) > 1.01 * limit)  # 1.0 is clipped by a step in the format of -1 to 1
+    if beyond:
+        warnings.warn(
+            f"input: {beyond:,} of {values.size:,} values lie beyond {limit:g}, where its format ends, and are "
+            "clipped; calibrate with such samples",
+            stacklevel=2,
+        )
 
 
 def accuracy(machine: FastMachine, inputs: dict[str, np.ndarray], labels: np.ndarray) -> float:

@@ -218,6 +218,17 @@ def test_the_check_sees_what_comes_and_goes(shape, tmp_path):
         assert check and check.elements == prod(shape) and check.rms_error < 3 and check.largest_error < 30
 
 
+def test_the_check_keeps_sums_that_stay_in_the_accumulators(tmp_path):
+    """Two groups of outputs of a matrix beyond the weight memory: their products are summed piece by piece."""
+    layers = "  - dense: {outputs: 200}\n  - relu\n  - dense: {outputs: 10}\n"
+    path = write(tmp_path / "fat.yaml", f"name: fat\ninput: [864]\nlayers:\n{layers}")
+    found = reports(path, "--check", 1)["infer"]
+    assert found.used_bytes["external"] > 300_000
+    checks = {item.name: item.check for item in found.tensors if item.role == "activation"}
+    assert set(checks) == {"dense1", "dense2"}
+    assert all(check and check.rms_error < 3 and check.rms_value > 500 for check in checks.values())
+
+
 def test_reports_are_of_this_schema_and_whole(normalised):
     for report in reports(normalised, "--train").values():
         assert report.schema_version == SCHEMA == 2
