@@ -40,11 +40,10 @@ from synthesis.gating_fit import (
     HELD_OUT,
     LEAST,
     OPENED,
+    Measured,
     compared,
     make_table,
     predicted,
-    read,
-    share_of,
 )
 from synthesis.liberty import Library
 from synthesis.mapping import Recipe
@@ -114,7 +113,7 @@ def text_of(table: Clocking) -> str:
 
 def show(found: Clocking) -> None:
     """Every run, the errors in short, and what other bounds of a gate's bits would make of it."""
-    table = compared(*read(found.least), found)
+    table = compared(Measured.read(found.least), found)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     for name, group in table.groupby("held_out"):
         errors = errors_of(group)
@@ -122,10 +121,16 @@ def show(found: Clocking) -> None:
             f"{f'held-out {name}' if name else 'fitted'}: mean error {errors.mean:.1%}, worst {errors.worst:.1%} of "
             f"{errors.runs} runs"
         )
-    for chip, group in table.groupby("chip"):
-        print(f"{chip}: {group['share'].mean():.3f} of a clock pin a register bit and cycle, {len(group)} runs")
+    entries = table["chip"] + ", " + table["program"].str.extract(r"(train|infer)$", expand=False).fillna("random")
+    for name, group in [*table.groupby("chip"), *table.groupby(entries)]:
+        errors = errors_of(group)
+        print(
+            f"{name}: {group['share'].mean():.3f} of a clock pin a register bit and cycle; mean error "
+            f"{errors.mean:.1%}, worst {errors.worst:.1%} of {errors.runs} runs"
+        )
     for least in BOUNDS:
-        print(f"gates for at least {least} bits: {share_of(least):.4f} of a clock pin a register bit and cycle")
+        share = Measured.read(least).mean_share
+        print(f"gates for at least {least} bits: {share:.4f} of a clock pin a register bit and cycle")
 
 
 def show_gate(library: Library) -> None:
@@ -151,7 +156,8 @@ def show_mapped(chip: Chip, library: Library, name: str) -> None:
         areas.append({part: found.area_um2 for part, found in components(measure(chip, library, recipe, say)).items()})
         active, left_out = activity(parts_of(chip, library, recipe), recording)
         clocks.append({part: found.clock * 1e9 for part, found in active.items()})
-        say("".join(f"{part} is not followed: {reason}" for part, reason in left_out.items()))
+        for part, reason in left_out.items():
+            say(f"{part} is not followed: {reason}")
     for part, joules in clocks[0].items():
         print(
             f"{part:13} {areas[0][part]:10,.0f} um2, with gates {areas[1][part]:10,.0f}; clock {joules:8.2f} nJ, "

@@ -6,7 +6,9 @@ A component's cycles seen behind gates are a sum over its few drivers (`estimate
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,10 +16,15 @@ import pandas as pd
 from arch.chip import Chip
 from estimate.clocking import OPENED_BY, TABLE, Clocking, Registers, free_bits, opened_bits
 from estimate.clocking import gates as gates_of_chip
+from estimate.switching import Errors
 from estimate.usage import DRIVERS, moving
 from synthesis import chips, programs
 from synthesis.energy_fit import RUNS, non_negative, short
+from synthesis.gates import Structure
 from synthesis.validation import errors_of
+
+Run = tuple[str, str]
+"""A chip's name and a program's."""
 
 FITTED = ("t4l2", "t9l1w14")
 """Chips whose runs of `programs.FITTED` the fit is of."""
@@ -34,106 +41,104 @@ OPENED = TABLE.with_name("opened.csv")
 """Of each component in a run: cycles that bits behind gates see, summed over bits, and that gates are open."""
 
 
-def fitted(rows: pd.DataFrame, gates: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Registers]:
+@dataclass(frozen=True)
+class Measured:
+    """What is kept, with gates for enables of at least so many bits.
+
+    `opened`: cycles that bits behind gates see, by run (chip and program) and component; `held`: registers and gates by
+    chip and component; `runs`: cycles and drivers by run.
+    """
+
+    opened: Mapping[Run, Mapping[str, float]]
+    held: Mapping[str, Mapping[str, Structure]]
+    runs: Mapping[Run, Mapping]
+
+    @classmethod
+    def read(cls, least: int) -> Measured:
+        """From the committed tables."""
+        opened: dict[Run, dict[str, float]] = defaultdict(dict)
+        held: dict[str, dict[str, Structure]] = defaultdict(dict)
+        for row in pd.read_csv(OPENED).to_dict("records"):
+            if row["least"] == least:
+                opened[row["chip"], row["program"]][row["component"]] = row["clocked"]
+        for row in pd.read_csv(GATES).to_dict("records"):
+            if row["least"] == least:
+                held[row["chip"]][row["component"]] = Structure(row["bits"], row["gated"], row["gates"])
+        runs = {(row["chip"], row["program"]): row for row in pd.read_csv(RUNS).to_dict("records")}
+        return cls(opened, held, runs)
+
+    def bits(self, run: Run) -> float:
+        """Register bits that see the clock in the mean cycle of a run, a gate as one."""
+        whole = sum(self.held[run[0]].values(), Structure())
+        return whole.bits - whole.gated + whole.gates + sum(self.opened[run].values()) / self.runs[run]["cycles"]
+
+    def share(self, run: Run) -> float:
+        """The same of all register bits."""
+        return self.bits(run) / sum(part.bits for part in self.held[run[0]].values())
+
+    @property
+    def mean_share(self) -> float:
+        """The mean of all runs'."""
+        return float(np.mean([self.share(run) for run in self.opened]))
+
+
+def fitted(measured: Measured) -> dict[str, Registers]:
     """What estimates take of each component: from the runs that the fit is to see."""
-    seen = rows[rows["chip"].isin(FITTED) & rows["program"].isin(programs.FITTED)]
-    whole = seen.groupby(["chip", "program"])["clocked"].sum()
-    events = runs.set_index(["chip", "program"])
+    keys = [run for run in measured.opened if not _held_out(run)]
+    whole = [sum(measured.opened[run].values()) for run in keys]
     found = {}
     for name, drivers in OPENED_BY.items():
-        part = seen[seen["component"] == name]
-        keys = list(zip(part["chip"], part["program"], strict=True))
-        weights = np.array([moving(CHIPS[chip])[name].register_bits / whole[chip, program] for chip, program in keys])
-        inputs = events.loc[keys, list(drivers)].to_numpy() * weights[:, None]
-        wanted = part["clocked"].to_numpy() / np.array([whole[key] for key in keys])
-        opened = dict(zip(drivers, non_negative(inputs, wanted), strict=True))
-        found[name] = _registers(gates[(gates["component"] == name) & gates["chip"].isin(FITTED)], opened)
+        reached = [moving(CHIPS[run[0]])[name].register_bits / most for run, most in zip(keys, whole, strict=True)]
+        inputs = [[measured.runs[run][driver] for driver in drivers] for run in keys]
+        wanted = [measured.opened[run][name] / most for run, most in zip(keys, whole, strict=True)]
+        shares = non_negative(np.array(inputs) * np.array(reached)[:, None], np.array(wanted))
+        parts = sum((measured.held[chip][name] for chip in FITTED if chip in measured.held), Structure())
+        free, gates = 1 - parts.gated / parts.bits, parts.gates / parts.gated if parts.gated else 0.0
+        found[name] = Registers(free=short(free), gates=short(gates), opened=dict(zip(drivers, shares, strict=True)))
     return found
 
 
-def _registers(gates: pd.DataFrame, opened: dict[str, float]) -> Registers:
-    bits, gated, count = (float(gates[column].sum()) for column in ("bits", "gated", "gates"))
-    return Registers(free=short(1 - gated / bits), gates=short(count / gated if gated else 0.0), opened=opened)
-
-
-def compared(rows: pd.DataFrame, gates: pd.DataFrame, runs: pd.DataFrame, found: Clocking) -> pd.DataFrame:
+def compared(measured: Measured, found: Clocking) -> pd.DataFrame:
     """A row a run: what its registers and gates see of the clock, a gate as one bit, in bits of the mean cycle.
 
     `measured` and `predicted`, and `share` of all register bits; `held_out` says why the fit did not see it.
     """
-    events = {(row["chip"], row["program"]): row for row in runs.to_dict("records")}
-    bits = gates.groupby("chip")[["bits", "gated", "gates"]].sum()
-    table = []
-    for (chip, program), part in rows.groupby(["chip", "program"]):
-        run, every = events[chip, program], bits.loc[chip]
-        share = seen(every, part["clocked"].sum() / run["cycles"])
-        table.append(
-            {
-                "chip": chip,
-                "program": program,
-                "measured": share * every["bits"],
-                "predicted": predicted(CHIPS[chip], run, found),
-                "share": share,
-                "held_out": _held_out(chip, program),
-            }
-        )
-    frame = pd.DataFrame(table)
-    return frame.assign(error=frame["predicted"] / frame["measured"] - 1)
+    rows = []
+    for run in measured.opened:
+        bits, modelled = measured.bits(run), predicted(CHIPS[run[0]], measured.runs[run], found)
+        numbers = {"measured": bits, "predicted": modelled, "share": measured.share(run), "error": modelled / bits - 1}
+        rows.append({"chip": run[0], "program": run[1], "held_out": _held_out(run), **numbers})
+    return pd.DataFrame(rows)
 
 
-def _held_out(chip: str, program: str) -> str:
+def _held_out(run: Run) -> str:
+    chip, program = run
     return " ".join(("chip",) * (chip not in FITTED) + ("program",) * (program not in programs.FITTED))
 
 
 def predicted(chip: Chip, run: Mapping, found: Clocking) -> float:
     """Register bits and gates that see a cycle in the mean of a run, a row of `RUNS`."""
     counts = np.array([run[driver] for driver in DRIVERS])
-    return (
-        free_bits(chip, found) + gates_of_chip(chip, found) + float(opened_bits(chip, found) @ counts) / run["cycles"]
-    )
+    still = free_bits(chip, found) + gates_of_chip(chip, found)
+    return still + float(opened_bits(chip, found) @ counts) / run["cycles"]
 
 
 def make_table(least: int = LEAST) -> Clocking:
     """The table that estimates take, from the committed measurements with gates for at least so many bits."""
-    rows, gates, runs = read(least)
-    plain = {
-        "least": least,
-        "chips": list(FITTED),
-        "programs": list(programs.FITTED),
-        "components": {name: part.model_dump() for name, part in fitted(rows, gates, runs).items()},
-    }
-    nothing = {"runs": 1, "mean": 0, "worst": 0}
-    trial = Clocking.model_validate(
-        {**plain, "fitted": nothing, "held_out": nothing, "bounds": _bounds(least), "seen": (0, 0, 0)}
+    measured = Measured.read(least)
+    few, many = (Measured.read(bound).mean_share / measured.mean_share for bound in (min(BOUNDS), max(BOUNDS)))
+    shares = [measured.share(run) for run in measured.opened]
+    nothing = Errors(runs=1, mean=0, worst=0)
+    trial = Clocking(
+        least=least,
+        chips=list(FITTED),
+        programs=list(programs.FITTED),
+        components=fitted(measured),
+        fitted=nothing,
+        held_out=nothing,
+        bounds=(short(few), short(many)),
+        seen=(short(min(shares)), short(measured.mean_share), short(max(shares))),
     )
-    table = compared(rows, gates, runs, trial)
-    seen, share = table["held_out"] == "", table["share"]
-    spread = [round(float(value), 4) for value in (share.min(), share.mean(), share.max())]
-    errors = {"fitted": errors_of(table.loc[seen]), "held_out": errors_of(table.loc[~seen])}
-    return trial.model_copy(update={**errors, "seen": tuple(spread)})
-
-
-def _bounds(least: int) -> tuple[float, float]:
-    """What registers and gates see with the lowest and highest of `BOUNDS`, times what they do at `least`."""
-    low, one, high = (share_of(bound) for bound in (min(BOUNDS), least, max(BOUNDS)))
-    return short(low / one), short(high / one)
-
-
-def share_of(least: int) -> float:
-    """Of a clock pin a register bit and cycle, what registers and gates see in the mean of all runs."""
-    rows, gates, runs = read(least)
-    bits = gates.groupby("chip")[["bits", "gated", "gates"]].sum()
-    cycles = runs.set_index(["chip", "program"])["cycles"]
-    opened = rows.groupby(["chip", "program"])["clocked"].sum()
-    return float(np.mean([seen(bits.loc[key[0]], count / cycles[key]) for key, count in opened.items()]))
-
-
-def seen(bits: pd.Series, opened: float) -> float:
-    """The same of one chip, whose gates let through so many bits in the mean cycle."""
-    return float(bits["bits"] - bits["gated"] + bits["gates"] + opened) / float(bits["bits"])
-
-
-def read(least: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The committed rows of `OPENED` and `GATES` with gates for at least so many bits, and those of `RUNS`."""
-    rows, gates = pd.read_csv(OPENED), pd.read_csv(GATES)
-    return rows[rows["least"] == least], gates[gates["least"] == least], pd.read_csv(RUNS)
+    table = compared(measured, trial)
+    seen = table["held_out"] == ""
+    return trial.model_copy(update={"fitted": errors_of(table.loc[seen]), "held_out": errors_of(table.loc[~seen])})

@@ -18,6 +18,7 @@ from arch.errors import InputError
 from synthesis.liberty import Group, Library
 from synthesis.netlist import Cell, Net, Netlist, Waves
 
+_GATE_PINS = ("clock_gate_enable_pin", "clock_gate_clock_pin", "clock_gate_out_pin")
 SLEW_S = 1e-10
 """Seconds of a transition at an input, for the tables."""
 
@@ -176,10 +177,8 @@ def gate_cell(cell: Group | None) -> GateCell | None:
         for pin in cell.all("pin")
         if pin.attributes.get("direction") == "input" and pin.names[0] not in pins.values()
     )
-    return GateCell(cell.names[0], *(pins[kind] for kind in _GATE_PINS), tied)
-
-
-_GATE_PINS = ("clock_gate_enable_pin", "clock_gate_clock_pin", "clock_gate_out_pin")
+    enable, clock, gated = (pins[kind] for kind in _GATE_PINS)
+    return GateCell(cell.names[0], enable, clock, gated, tied)
 
 
 def gate_price(library: Library, gate: GateCell) -> tuple[float, float]:

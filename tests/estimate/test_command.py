@@ -54,6 +54,15 @@ def test_tables_name_sources_and_rows(program):
     assert "components are beyond the sizes measured" in shown
 
 
+def test_without_clock_gates_the_clock_takes_more(program):
+    gated, bare = (json.loads(call(program, *way, "--json").stdout)["energy"] for way in ((), ("--no-clock-gating",)))
+    assert gated["clock_gating"] and not bare["clock_gating"]
+    clocks = [item["components_J"]["register clock"]["central"] for item in (gated, bare)]
+    assert 3 * clocks[0] < clocks[1]
+    assert bare["total_J"]["central"] > gated["total_J"]["central"]
+    assert "every register, every cycle" in call(program, "--no-clock-gating").stdout
+
+
 def test_csv_sums_to_the_total(program, tmp_path):
     path = tmp_path / "rows.csv"
     found = json.loads(call(program, "--csv", path, "--json").stdout)

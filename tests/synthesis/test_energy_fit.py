@@ -77,7 +77,7 @@ def test_the_measurements_are_whole(energies, runs):
     assert set(FITTED) <= set(energies["chip"]) <= {*FITTED, *HELD_OUT}
     assert {*programs.FITTED, *programs.HELD_OUT} == set(energies["program"])
     keys = set(zip(runs["chip"], runs["program"], strict=True))
-    assert keys == set(zip(energies["chip"], energies["program"], strict=True))
+    assert keys >= set(zip(energies["chip"], energies["program"], strict=True))  # gates are measured in more
     for (chip, _), rows in energies.groupby(["chip", "program"]):
         assert sorted(rows["component"]) == sorted(structure(CHIPS[chip]))
     known = energies.dropna()
