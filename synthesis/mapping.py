@@ -29,6 +29,8 @@ PERIOD_PS = 20_000
 """The clock period that ABC sizes cells for: one that every component reaches with small cells in every library."""
 UNUSED = ("*lpflow*", "*probe*")
 """Cells that are for power gating and probing."""
+_SMALL = "+strash;ifraig;scorr;dc2;&get,-n;&dch,-f;&nf;&put;topo;stime,-p"
+"""ABC's steps towards the least area."""
 _VERSION = "1"
 _WORKER = Path(__file__).with_name("worker.py")
 SPLIT = "enables that muxes share"
@@ -57,16 +59,20 @@ class Mapped:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How blocks are mapped; with clock gates for enables of at least `gates` register bits, or without any."""
+    """How blocks are mapped; with clock gates for enables of at least `gates` register bits, or without any.
+
+    With `small` cells are chosen for area alone, neither sized nor buffered.
+    """
 
     booth: bool = True
     period_ps: int = PERIOD_PS
     gates: int | None = None
+    small: bool = False
 
     def key(self, library: Library, block: Block) -> str:
         """What decides the result, as a name."""
         parts = [_VERSION, library.fingerprint, self.booth, self.period_ps, block.top, block.text]
-        parts += [] if self.gates is None else commands(block, library, self)
+        parts += [] if self.gates is None and not self.small else commands(block, library, self)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
 
 
@@ -97,12 +103,13 @@ def commands(block: Block, library: Library, recipe: Recipe) -> list[str]:
     unused = " ".join(f"-dont_use {name}" for name in UNUSED)
     synth = f"synth -top {block.top} -flatten{' -booth' if recipe.booth else ''} -noabc -noshare"
     gated = [] if recipe.gates is None else _gated(block, library, recipe.gates)
+    way = f"-script {_SMALL}" if recipe.small else f"-D {recipe.period_ps} -constr drive.constr"
     return [
         "read_rtlil block.il",
         f"{synth} -nofsm -run begin:fine" if gated else synth,
         *gated,
         f"dfflibmap {unused} -liberty library.lib",
-        f"abc {unused} -liberty library.lib -D {recipe.period_ps} -constr drive.constr",
+        f"abc {unused} -liberty library.lib {way}",
         "setundef -zero",
         "opt_clean -purge",
         "tee -q -o stat.json stat -json -liberty library.lib",

@@ -52,11 +52,12 @@ def components(measured: Sequence[Measured]) -> dict[str, Component]:
 
 
 def multiplier_row(word_bits: int, library: Library, recipe: Recipe) -> dict:
-    """A multiplier with and without Booth's recoding, in µm² and in NANDs of two inputs; the recipe of both."""
+    """A multiplier in µm² and in NANDs of two inputs, and the recipe: without Booth's recoding, mapped as chips are and
+    for area alone, and with it."""
     block = Block(MULTIPLIER, "multipliers", MULTIPLIER, multiplier(word_bits))
     row: dict = {"word_bits": word_bits, "nand2_um2": library.nand2}
-    for name, booth in (("plain", False), ("booth", True)):
-        way = Recipe(booth, recipe.period_ps)
+    ways = {"plain": Recipe(False, recipe.period_ps), "small": Recipe(False, small=True)}
+    for name, way in (ways | {"booth": Recipe(True, recipe.period_ps)}).items():
         mapped: Mapped = map_block(block, library, way)
         row[name] = {
             "area_um2": mapped.area,
@@ -115,7 +116,7 @@ def show(found: dict) -> None:
     console = Console()
     console.print(table)
     row = found["multiplier"]
-    for name in ("plain", "booth"):
+    for name in ("plain", "small", "booth"):
         way = row[name]
         console.print(
             f"{row['word_bits']}-bit multiplier, {name}: {way['area_um2']:,.0f} µm², {way['nand2']:,.0f} NAND2 of "

@@ -92,6 +92,8 @@ def test_the_report_has_components_beside_the_model_and_the_multiplier(library, 
     }  # fmt: skip
     plain, booth = (found["multiplier"][way] for way in ("plain", "booth"))
     assert plain["nand2"] == plain["area_um2"] / 4 and "-booth" in booth["recipe"] and "-booth" not in plain["recipe"]
+    small = found["multiplier"]["small"]
+    assert small["area_um2"] <= plain["area_um2"] and "nf" in small["recipe"] and "-booth" not in small["recipe"]
     run.show(found)
     printed = capsys.readouterr().out
     for text in ("host", "100,000", "1,500", "1,234", f"{plain['nand2']:,.0f} NAND2", plain["recipe"]):
