@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,11 +119,12 @@ def test_labels_must_be_classes(program, tmp_path):
 
 def test_data_says_what_it_lacks(program, tmp_path):
     data = tmp_path / "data.npz"
-    for arrays, words in (
-        ({"x": np.zeros((2, 1, 6, 6))}, "must hold an array named samples, not only x"),
-        ({"samples": np.zeros((2, 6, 6))}, "samples must have shape [n, [1, 6, 6]], not [2, 6, 6]"),
-        ({"samples": np.zeros((2, 1, 6, 6))}, "labels must be 2 integers from 0 to 2; they are missing"),
+    for name, shape, words in (
+        ("x", (2, 1, 6, 6), "must hold an array named samples, not only x"),
+        ("samples", (2, 6, 6), "samples must have shape [n, [1, 6, 6]], not [2, 6, 6]"),
+        ("samples", (2, 1, 6, 6), "labels must be 2 integers from 0 to 2; they are missing"),
     ):
+        arrays: dict[str, Any] = {name: np.zeros(shape)}
         np.savez(data, **arrays)
         result = call("simulate", program, "--entry", "train", "--data", data)
         assert result.exit_code == 2 and words in result.stderr, result.stderr
