@@ -31,6 +31,7 @@ from synthesis import programs
 from synthesis.activity import RUNNING, ActivityError, activity, parts_of
 from synthesis.blocks import TOP
 from synthesis.energy_fit import RUNS
+from synthesis.gated_energy import gated_energies, show_energies
 from synthesis.gates import Gated, Opened, Structure, gated_blocks, opened
 from synthesis.gating_fit import (
     BOUNDS,
@@ -131,6 +132,7 @@ def show(found: Clocking) -> None:
     for least in BOUNDS:
         share = Measured.read(least).mean_share
         print(f"gates for at least {least} bits: {share:.4f} of a clock pin a register bit and cycle")
+    show_energies(gated_energies(found))
 
 
 def show_gate(library: Library) -> None:

@@ -12,6 +12,8 @@ from estimate.clocking import OPENED_BY, clocking, free_bits, gates
 from estimate.structure import structure
 from estimate.usage import DRIVERS, moving
 from synthesis import gating
+from synthesis.energy_fit import LIMIT
+from synthesis.gated_energy import gated_energies
 from synthesis.gating_fit import (
     BOUNDS,
     CHIPS,
@@ -112,6 +114,15 @@ def test_runs_outside_the_fit_are_predicted(measured):
     assert len(large) == 11 and max(large.values()) < 0.29
     assert max(error for program, error in large.items() if program.endswith("train")) < 0.15
     assert max(error for (chip, _), error in errors.items() if chip != "paper") < 0.15
+
+
+def test_the_energy_with_gates_of_runs_outside_the_fit_is_within_the_limit():
+    table = gated_energies(clocking())
+    held = table.loc[table["held_out"] != ""]
+    sizes = held["error"].abs()
+    assert len(held) == 75 and sizes.max() <= LIMIT and sizes.mean() < 0.06
+    whole = held["switching_nj"] + held["clock_nj"]
+    assert (held["clock_nj"] / whole > 0.3).all() and (held["clock_nj"] / whole < 0.95).all()
 
 
 def test_bad_calls_are_one_line(capsys, library):
