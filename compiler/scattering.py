@@ -52,10 +52,10 @@ class Scattering:
         side = self.chip.kernel
         outputs, inputs, *kernel = self.graph.tensors[operation.weight].shape
         plain = tuple(kernel) == (side, side) and operation.stride == (1, 1) and operation.dilation == (1, 1)
-        small = max(outputs, inputs) <= self._most
+        if not plain or max(outputs, inputs) > self._most or operation.groups > 1 or operation.mask:
+            return False
         roomy = self.chip.accumulator_banks * side >= 2 * side and max(operation.pads) < side
-        wide = self.graph.tensors[operation.output].shape[-1] > operation.pads[1]
-        return plain and small and roomy and wide and operation.groups == 1 and not operation.mask
+        return roomy and self.graph.tensors[operation.output].shape[-1] > operation.pads[1]
 
     def _is_less(self, operation: Operation) -> bool:
         """Whether leaving out zeros by scattering costs fewer cycles a pixel, over all passes, than windows would.
