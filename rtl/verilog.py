@@ -51,13 +51,13 @@ def to_verilog(elaboratable: Elaboratable, *, name: str, ports: Sequence[Any] | 
     `ports` may be left out for a `wiring.Component`: its signature says them. A member `bus.data` becomes the port
     `bus__data`. Memories that Amaranth would fill with zeros start with no contents, as SRAM does.
     """
-    with _no_collection():
+    with no_collection():
         text = _ZEROED.sub("", rtlil.convert(elaboratable, name=name, ports=ports, emit_src=False))
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "design.il"), Path(folder, "design.sv")
         source.write_text(text)
         # -sv writes always_comb; without it every process gets a dummy register whose number depends on earlier calls.
-        _run_yosys(
+        run_yosys(
             f"read_rtlil {source}",
             "proc -nomux -norom",
             "memory_collect",
@@ -71,7 +71,7 @@ def to_verilog(elaboratable: Elaboratable, *, name: str, ports: Sequence[Any] | 
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def no_collection() -> Iterator[None]:
     """No garbage collection: among millions of small objects that all stay, it takes half of the time."""
     enabled = gc.isenabled()
     gc.disable()
@@ -136,7 +136,8 @@ def check(verilog: str, *, top: str | None = None) -> Netlist:
     return netlist
 
 
-def _run_yosys(*commands: str, quiet: bool = True) -> yosys.Design:
+def run_yosys(*commands: str, quiet: bool = True) -> yosys.Design:
+    """What Yosys's commands make, one after the other; `quiet` keeps what they say to itself."""
     design = yosys.Design()
     for command in commands:
         yosys.Pass.call(design, f"tee -q {command}" if quiet else command)
@@ -146,7 +147,7 @@ def _run_yosys(*commands: str, quiet: bool = True) -> yosys.Design:
 def _inspect_here(source: Path, top: str) -> dict[str, Any]:
     """The part of `inspect` that runs in its own process."""
     log = source.with_suffix(".log")
-    design = _run_yosys(
+    design = run_yosys(
         f"read_verilog -sv {source}",
         f"hierarchy -check {f'-top {top}' if top else '-auto-top'}",
         "proc",

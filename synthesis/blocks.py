@@ -22,7 +22,7 @@ from amaranth.lib.wiring import In, Out
 from arch.chip import Chip
 from estimate.structure import MODULES, product_bits
 from rtl.chip import TinyCL
-from rtl.verilog import _no_collection, _run_yosys
+from rtl.verilog import no_collection, run_yosys
 
 TOP = "tinycl"
 MULTIPLIER = "multiplier"
@@ -71,7 +71,7 @@ def blocks_of(chip: Chip) -> list[Block]:
 
 def elaborated(chip: Chip) -> dict[str, str]:
     """The RTLIL of every module of `chip`, its processes turned into registers and multiplexers, by full name."""
-    with _no_collection():
+    with no_collection():
         text = rtlil.convert(TinyCL(chip), name=TOP, emit_src=False)
     return modules_of(processed(text, TOP))
 
@@ -104,7 +104,7 @@ def processed(text: str, top: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "in.il"), Path(folder, "out.il")
         source.write_text(text)
-        _run_yosys(
+        run_yosys(
             f"read_rtlil {source}",
             f"hierarchy -top {top}",
             "proc -norom",

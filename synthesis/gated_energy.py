@@ -40,7 +40,7 @@ def gated_energies(found: Clocking) -> pd.DataFrame:
 def show_energies(table: pd.DataFrame) -> None:
     """The errors in short: of runs that no fit saw, networks and random programs apart."""
     held = table["held_out"] != ""
-    networks = table["program"].str.split().str[0].isin(list(programs.NETWORKS))
+    networks = table["program"].map(programs.is_network)
     for name, chosen in (("networks", held & networks), ("random programs", held & ~networks), ("fitted", ~held)):
         group = table.loc[chosen]
         sizes, whole = group["error"].abs(), group["switching_nj"] + group["clock_nj"]

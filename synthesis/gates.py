@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from arch.chip import Chip
-from rtl.verilog import _run_yosys
+from rtl.verilog import run_yosys
 from synthesis.activity import ActivityError, scopes, sources_of
 from synthesis.blocks import MULTIPLIER, Block, blocks_of
 from synthesis.enables import ENABLED, FIND, FREE, LEGAL, SHUT, add_enables, fresh
@@ -110,13 +110,13 @@ def gated(block: Block) -> Gated:
         source, found, cut, done = (folder / part for part in ("block.il", "found.json", "cut.json", "done.json"))
         source.write_text(block.text)
         coarse = f"synth -top {block.top} -flatten -nofsm -noabc -noshare -run begin:fine"
-        _run_yosys(f"read_rtlil {source}", coarse, *FIND, f"write_json {found}")
+        run_yosys(f"read_rtlil {source}", coarse, *FIND, f"write_json {found}")
         module = json.loads(found.read_text())["modules"][block.top]
         add_enables(module)
         _without_data(module)
         cut.write_text(json.dumps({"modules": {block.top: module}}))
         boxes = [f"read_rtlil {source}", f"delete {block.top}"]
-        _run_yosys(*boxes, f"read_json {cut}", f"hierarchy -top {block.top}", *_ENABLES, f"write_json {done}")
+        run_yosys(*boxes, f"read_json {cut}", f"hierarchy -top {block.top}", *_ENABLES, f"write_json {done}")
         netlist = Netlist.of(json.loads(done.read_text())["modules"][block.top], _generic())
     groups: dict[Net, list[Cell]] = defaultdict(list)
     for cell in netlist.flops:

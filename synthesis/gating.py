@@ -92,7 +92,7 @@ def campaign(chip: Chip) -> None:
     names = [
         name
         for name in (*programs.FITTED, *programs.HELD_OUT)
-        if chip.name != HELD_OUT[-1] or name.split()[0] in programs.NETWORKS
+        if chip.name != HELD_OUT[-1] or programs.is_network(name)
     ]
     put(structures(chip, blocks), GATES, "chip")
     say(f"{chip.name}: gates are found")

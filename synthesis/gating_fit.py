@@ -18,23 +18,21 @@ from estimate.clocking import OPENED_BY, TABLE, Clocking, Registers, free_bits, 
 from estimate.clocking import gates as gates_of_chip
 from estimate.switching import Errors
 from estimate.usage import DRIVERS, moving
-from synthesis import chips, programs
+from synthesis import programs
 from synthesis.energy_fit import RUNS, non_negative, short
 from synthesis.gates import Structure
-from synthesis.validation import errors_of
+from synthesis.validation import CHIPS, FITTED, errors_of, why_held_out
+from synthesis.validation import HELD_OUT as OTHERS
 
 Run = tuple[str, str]
 """A chip's name and a program's."""
 
-FITTED = ("t4l2", "t9l1w14")
-"""Chips whose runs of `programs.FITTED` the fit is of."""
-HELD_OUT = ("t4l4", "t4l3", "paper")
+HELD_OUT = (*OTHERS, "paper")
 """Chips that the fit does not see; on the largest networks alone are run."""
 BOUNDS = (4, 8, 16)
 """Least bits of an enable that has a gate."""
 LEAST = 8
 """That of estimates."""
-CHIPS = {chip.name: chip for chip in (*chips.FITTED, *chips.HELD_OUT)}
 GATES = TABLE.with_name("bits.csv")
 """Register bits of each component, those of them behind gates, and gates."""
 OPENED = TABLE.with_name("opened.csv")
@@ -84,7 +82,7 @@ class Measured:
 
 def fitted(measured: Measured) -> dict[str, Registers]:
     """What estimates take of each component: from the runs that the fit is to see."""
-    keys = [run for run in measured.opened if not _held_out(run)]
+    keys = [run for run in measured.opened if not why_held_out(*run)]
     whole = [sum(measured.opened[run].values()) for run in keys]
     found = {}
     for name, drivers in OPENED_BY.items():
@@ -107,13 +105,8 @@ def compared(measured: Measured, found: Clocking) -> pd.DataFrame:
     for run in measured.opened:
         bits, modelled = measured.bits(run), predicted(CHIPS[run[0]], measured.runs[run], found)
         numbers = {"measured": bits, "predicted": modelled, "share": measured.share(run), "error": modelled / bits - 1}
-        rows.append({"chip": run[0], "program": run[1], "held_out": _held_out(run), **numbers})
+        rows.append({"chip": run[0], "program": run[1], "held_out": why_held_out(*run), **numbers})
     return pd.DataFrame(rows)
-
-
-def _held_out(run: Run) -> str:
-    chip, program = run
-    return " ".join(("chip",) * (chip not in FITTED) + ("program",) * (program not in programs.FITTED))
 
 
 def predicted(chip: Chip, run: Mapping, found: Clocking) -> float:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rtl.verilog import _run_yosys
+from rtl.verilog import run_yosys
 from synthesis.functions import expression, pins_of
 from synthesis.liberty import Group, Library
 
@@ -180,5 +180,5 @@ def _json_of(rtlil: str) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "in.il"), Path(folder, "out.json")
         source.write_text(rtlil)
-        _run_yosys(f"read_rtlil {source}", f"write_json {target}")
+        run_yosys(f"read_rtlil {source}", f"write_json {target}")
         return json.loads(target.read_text())

@@ -88,6 +88,11 @@ HELD_OUT = (
 _NUMBER = re.compile(r" (again|\d+)$")
 
 
+def is_network(program: str) -> bool:
+    """Whether a program is a network's, and not a random one."""
+    return program.split()[0] in NETWORKS
+
+
 def case(name: str, chip: Chip) -> Case:
     """One of the programs of `FITTED` and `HELD_OUT`, for `chip`."""
     net, _, entry = name.partition(" ")

@@ -118,10 +118,12 @@ def fitted(energies: pd.DataFrame, runs: pd.DataFrame) -> EnergyFit:
 def compared(energies: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Every run's error; `held_out` says why the fit did not see it, empty if it did."""
     table = errors(fitted(energies, runs), energies, runs, CHIPS)
-    chip, program = ~table["chip"].isin(FITTED), ~table["program"].isin(programs.FITTED)
-    return table.assign(
-        held_out=[" ".join(("chip",) * a + ("program",) * b) for a, b in zip(chip, program, strict=True)]
-    )
+    return table.assign(held_out=list(map(why_held_out, table["chip"], table["program"])))
+
+
+def why_held_out(chip: str, program: str) -> str:
+    """What of a run the fits do not see: "chip", "program", both, or nothing."""
+    return " ".join(("chip",) * (chip not in FITTED) + ("program",) * (program not in programs.FITTED))
 
 
 def make_table(energies: pd.DataFrame, runs: pd.DataFrame) -> Switching:
@@ -156,7 +158,7 @@ def show(table: pd.DataFrame) -> None:
     for name, group in table.groupby("held_out"):
         _show_errors(f"held-out {name}" if name else "fitted", group)
     held = table["held_out"] != ""
-    networks = table["program"].str.split().str[0].isin(list(programs.NETWORKS))
+    networks = table["program"].map(programs.is_network)
     _show_errors("held-out, networks", table.loc[held & networks])
     _show_errors("held-out, random programs", table.loc[held & ~networks])
     factors = (table["delayed_nj"] / table["switching_nj"]).dropna()

@@ -14,7 +14,7 @@ from compiler import Calibration, Network, NetworkError, Options, compile_networ
 from compiler.pipeline import INFER, Build
 from sim.fast import FastMachine
 from sim.stepping import SteppingMachine
-from tests.compiler.test_residency import sized
+from tests.compiler.small_chips import sized
 from tests.oracle.cases import functional, rounded, tensor
 from tinycl.agreement import agree
 

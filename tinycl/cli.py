@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from arch.chip import Chip, shipped
 from arch.errors import InputError
@@ -92,12 +93,12 @@ def _show_demo(result: dict) -> None:
     out.print(facts("demo", rows))
 
 
-def _check_untrained(loss: str | None, options: dict[str, Any]) -> None:
+def _check_untrained() -> None:
     """Refuse what only training reads."""
-    usual = {"learning_rate": 2.0**-6, "momentum": 0.0, "weight_decay": 0.0, "micro_batch": 1}
-    given = [name for name, value in usual.items() if options[name] != value] + ["loss"] * bool(loss)
-    if given:
-        raise InputError(f"--{given[0].replace('_', '-')} must come with --train")
+    context = click.get_current_context()
+    for name in ("loss", "learning_rate", "momentum", "weight_decay", "micro_batch"):
+        if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            raise InputError(f"--{name.replace('_', '-')} must come with --train")
 
 
 @main.command("compile")
@@ -126,8 +127,8 @@ def _check_untrained(loss: str | None, options: dict[str, Any]) -> None:
 @click.option(
     "--headroom",
     type=click.FloatRange(1, 1024),
-    help="Times that values may grow beyond calibration's before they saturate.  [default: 2; 8 with --train and fewer "
-    "than 256 steps of calibration]",
+    help="Times that values may grow beyond calibration's before they saturate.  [default: 2; more in training where "
+    "calibration is short]",
 )
 @click.option("--check", default=0, type=click.IntRange(0, 10_000), help="Samples to run and compare with float64.")
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Of parameters, samples, rounding.")
@@ -169,7 +170,7 @@ def compile_command(
 
     options["batch_norm"] = options["batch_norm"] or ""
     if not options["train"]:
-        _check_untrained(loss, options)
+        _check_untrained()
     target = changed(Chip.load(chip), settings)
     request = Request(model, target, Options(**options), loss, parameters, calibration, mapping, check, headroom)
     compiled = compile_model(request)

@@ -14,7 +14,7 @@ from compiler.graph import TRAIN
 from compiler.mapping import Choice, Mapping
 from compiler.recomputation import candidates
 from sim.fast import FastMachine
-from tests.compiler.test_residency import sized
+from tests.compiler.small_chips import sized
 
 SHAPE = (4, 12, 12)
 STEPS = 3

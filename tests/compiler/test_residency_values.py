@@ -12,7 +12,7 @@ from arch.isa import Engine, Rounding
 from compiler import Calibration, Options, compile_network
 from compiler.network import Network
 from sim.fast import FastMachine
-from tests.compiler.test_residency import deep, expanded, matrix, plain, pooled, residual, separable, sized, wide
+from tests.compiler.small_chips import deep, expanded, matrix, plain, pooled, residual, separable, sized, wide
 
 LARGE = sized(1 << 15, 1 << 17)
 

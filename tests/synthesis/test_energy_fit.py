@@ -92,7 +92,7 @@ def test_runs_outside_the_fit_are_predicted(energies, runs):
     assert set(held["held_out"]) == {"program", "chip", "chip program"} and len(held) >= 75
     assert np.abs(held["error"].to_numpy()).mean() < 0.10
     assert _largest(held["error"]) < 0.29
-    networks = held[held["program"].str.split().str[0].isin(list(programs.NETWORKS))]
+    networks = held[held["program"].map(programs.is_network)]
     assert len(networks) >= 27
     assert np.abs(networks["error"].to_numpy()).mean() < 0.07
     assert _largest(networks["error"]) < 0.21
