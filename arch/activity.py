@@ -44,9 +44,9 @@ def _sums(name: str, chip: Chip) -> int:
     )
 
 
-def external_beats(counts: Counts, chip: Chip) -> int:
+def external_beats(counts: Counts) -> int:
     """Beats of data between the DMA and the external memory."""
-    return (counts[Event.EXTERNAL_READS] + counts[Event.EXTERNAL_WRITES]) * chip.external_beats
+    return counts[Event.EXTERNAL_READS] + counts[Event.EXTERNAL_WRITES]
 
 
 def idle(cycles: int, counts: Counts) -> int:

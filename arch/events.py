@@ -25,7 +25,7 @@ class Event(IntEnum):
     ROUNDED_WORDS = 11  # words of L values rounded
     SATURATIONS = 12  # values that did not fit the word when written back
     LOST_UPDATES = 13  # weights that a non-zero update left as they were, not by saturation
-    EXTERNAL_READS = 14  # words read from the external memory
+    EXTERNAL_READS = 14  # beats read from the external memory
     EXTERNAL_WRITES = 15
     ZERO_PRODUCTS = 16  # of the T x L products of every one of STEPS, those with an operand that is zero
 

@@ -25,7 +25,7 @@ class Image:
 
     `feature` and `gradient` are int16[words, lanes], `weight` is int16[rows, taps, lanes], each element within
     `word_bits` bits; `random` is uint32[taps, lanes], never 0. `external` is int16[words, lanes]: the first words of
-    the external memory, as many as the program declares.
+    the external memory, as many as the program declares; an int16 may be two bytes, the first one low.
     """
 
     feature: np.ndarray
@@ -54,9 +54,14 @@ class Image:
         """The array of a memory."""
         return getattr(self, store.value)
 
+    def cells(self, region: Region) -> np.ndarray:
+        """The array that the places of a region count in, flat: int16, or int8 of bytes outside."""
+        flat = self.store(region.store).reshape(-1)
+        return flat.view(np.int8) if region.bytes_outside else flat
+
     def read(self, region: Region, chip: Chip) -> np.ndarray:
         """The region's integers, int16 of its shape."""
-        return self.store(region.store).reshape(-1)[region.indices(chip)]
+        return self.cells(region)[region.indices(chip)].astype(np.int16)
 
     def write(self, region: Region, values: np.ndarray, chip: Chip) -> None:
         """Set the region's integers. Raises `InputError` if the shape differs or a value exceeds the word."""
@@ -65,17 +70,18 @@ class Image:
             raise InputError(f"{region.name} must be integers, not {values.dtype}")
         if values.shape != region.shape:
             raise InputError(f"{region.name} must have shape {list(region.shape)}, not {list(values.shape)}")
-        if values.size and (values.max() > chip.largest or values.min() < -chip.largest - 1):
-            raise InputError(f"{region.name} has values beyond {chip.word_bits} bits")
-        flat = self.store(region.store).reshape(-1)
+        largest = region.largest(chip)
+        if values.size and (values.max() > largest or values.min() < -largest - 1):
+            raise InputError(f"{region.name} has values beyond {largest.bit_length() + 1} bits")
+        flat = self.cells(region)
         for part, places in region.parts(chip):
             flat[places] = region.spread(values if region.patches else values[part])
 
     def write_real(self, region: Region, values: np.ndarray, chip: Chip) -> None:
         """Set a region without patches to `values`, float of its shape, as `quantised` makes integers of them."""
-        flat = self.store(region.store).reshape(-1)
+        flat, largest = self.cells(region), region.largest(chip)
         for part, places in region.parts(chip):
-            flat[places] = quantised(values[part], region.fraction, chip, region.name).reshape(-1)
+            flat[places] = quantised(values[part], region.fraction, largest, region.name).reshape(-1)
 
     def differences(self, other: Image) -> int:
         """How many memory elements and random states differ."""
@@ -101,8 +107,9 @@ def real_numbers(values: np.ndarray, name: str) -> np.ndarray:
     return values
 
 
-def quantised(values: np.ndarray, fraction: int, chip: Chip, name: str = "values") -> np.ndarray:
-    """`values` (float) as int16 integers with `fraction` fraction bits, rounded half up and saturated.
+def quantised(values: np.ndarray, fraction: int, largest: int, name: str = "values") -> np.ndarray:
+    """`values` (float) as int16 integers with `fraction` fraction bits, rounded half up and saturated at `largest`,
+    or one less than its negative.
 
     Raises `InputError` naming `name` if a value is NaN or infinite.
     """
@@ -110,4 +117,4 @@ def quantised(values: np.ndarray, fraction: int, chip: Chip, name: str = "values
     scaled *= 2.0**fraction
     scaled += 0.5
     np.floor(scaled, out=scaled)
-    return np.clip(scaled, -chip.largest - 1, chip.largest, out=scaled).astype(np.int16)
+    return np.clip(scaled, -largest - 1, largest, out=scaled).astype(np.int16)

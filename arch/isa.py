@@ -151,10 +151,14 @@ class Destination(IntEnum):
 
 
 class Storage(IntEnum):
-    """Bits of a stored element. BYTE is reserved."""
+    """Bits of an element in the external memory: 16, the sign repeated, or the lowest 8 of the element."""
 
     WORD = 0
     BYTE = 1
+
+
+BYTE_BITS = 8
+"""Bits of an element whose storage is BYTE."""
 
 
 class Operation(IntEnum):
@@ -225,7 +229,6 @@ class Load(Instruction):
     count: int = number(8, "rows (KERNEL), words (VECTOR), 1 (BIAS)", 1)
     space: Space = choice(Space, 1, "memory of the source (VECTOR)")
     source: int = address("first word (VECTOR)")
-    storage: Storage = choice(Storage, 1, "bits of a stored element", reserved=True)
     sparse_index: int = number(8, "row of N:M indices", reserved=True)
 
 
@@ -293,13 +296,12 @@ class Compute(Instruction):
     bias_word: int = number(6, "word of the bias register for outer group 0 (emission POSITION)")
     shift: int = number(6, "right shift of the sum")
     rounding: Rounding = choice(Rounding, 2, "rounding of the shifted sum")
-    overflow: Overflow = choice(Overflow, 1, "what becomes of a value beyond the word")
+    overflow: Overflow = choice(Overflow, 1, "what becomes of a value that does not fit")
     relu: int = number(1, "replace negative results by zero")
     keep: int = number(1, "add to the accumulators that the COMPUTE before held")
     hold: int = number(1, "emit nothing: leave the accumulators to the next COMPUTE")
     skip: int = number(1, "spend no cycle on iterations whose stationary value is zero, or whose result is masked")
-    source_storage: Storage = choice(Storage, 1, "bits of a source element", reserved=True)
-    target_storage: Storage = choice(Storage, 1, "bits of an emitted element", reserved=True)
+    target_storage: Storage = choice(Storage, 1, "bits that an emitted element has to fit: the word's, or 8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,12 +330,12 @@ class Transfer(Instruction):
     memory: OnChip = choice(OnChip, 2, "memory on the chip")
     word: int = address("first on-chip word (FEATURE, GRADIENT)")
     row: int = place(16, "first row (WEIGHT)")
-    external: int = place(32, "first external word")
+    external: int = place(32, "first external word (of bytes: each half as large)")
     count: int = number(20, "words of a line (FEATURE, GRADIENT), rows of a line (WEIGHT)", 1)
     lines: int = number(16, "lines", 1)
     pitch: int = address("on-chip words from a line to the next (FEATURE, GRADIENT)")
     external_pitch: int = place(32, "external words from a line to the next")
-    storage: Storage = choice(Storage, 1, "bits of an element outside", reserved=True)
+    storage: Storage = choice(Storage, 1, "bits of an element outside")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Where a tensor's elements lie: named regions of the memories, and the way between integers and words.
 
-The feature and gradient memories are arrays [words, lanes], the weight memory is [rows, taps, lanes]; all hold int16.
+The feature and gradient memories are arrays [words, lanes], the weight memory is [rows, taps, lanes]; all hold int16,
+and so does the external memory but for tensors of 8 bits, whose bytes lie two in an int16, the first one low.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 from math import prod
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -136,7 +137,8 @@ class Region(BaseModel):
     """A named tensor in a memory: real value = integer / 2**fraction.
 
     `base` is a word (feature, gradient; of a map or vector also outside) or a row (weight kinds, there or outside);
-    `pitch` is the words from a map's row to its next, `plane` from a group of L channels to the next.
+    `pitch` is the words from a map's row to its next, `plane` from a group of L channels to the next. Elements of 8
+    `bits` lie outside as bytes, where `base`, `pitch` and `plane` count words of L bytes; on the chip they are words.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -144,16 +146,27 @@ class Region(BaseModel):
     name: str
     store: Store
     kind: Kind
-    base: int = Field(ge=0, le=LARGEST)
+    base: int = Field(ge=0, le=2 * LARGEST)
     shape: tuple[Annotated[int, Field(ge=1, le=LARGEST)], ...]
     pitch: int = Field(default=0, ge=0, le=LARGEST)
     plane: int = Field(default=0, ge=0, le=LARGEST)
     kernels: KernelRows = KernelRows()
     patches: Patches | None = None
     fraction: int = Field(ge=-32, le=48)
+    bits: Literal[8, 16] = 16
+
+    @property
+    def bytes_outside(self) -> bool:
+        """Whether the elements are bytes of the external memory."""
+        return self.bits == 8 and self.store == Store.EXTERNAL
+
+    def largest(self, chip: Chip) -> int:
+        """The largest integer that an element can be; the smallest is one less than its negative."""
+        return min(chip.largest, (1 << (self.bits - 1)) - 1)
 
     def indices(self, chip: Chip) -> np.ndarray:
-        """For each element of the tensor (int64, `shape`), its place, of several the first, in the flattened memory.
+        """For each element of the tensor (int64, `shape`), its place, of several the first, in the flattened memory
+        (`Image.cells`).
 
         Raises `ValueError` if the region's shape does not fit its kind, the chip's lanes or the memory.
         """
@@ -192,7 +205,7 @@ class Region(BaseModel):
             Store.FEATURE: chip.feature_words * chip.lanes,
             Store.GRADIENT: chip.gradient_words * chip.lanes,
             Store.WEIGHT: chip.weight_rows * chip.multipliers,
-            Store.EXTERNAL: chip.external_words * chip.lanes,
+            Store.EXTERNAL: chip.external_words * chip.lanes * (2 if self.bytes_outside else 1),
         }[self.store]
         shape = self._stored
         size = shape[0] if self.patches else max(1, _PART // (prod(shape) // shape[0]))

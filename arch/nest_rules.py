@@ -10,7 +10,19 @@ import numpy as np
 from arch.cells import summed_cells
 from arch.chip import Chip
 from arch.fields import ROW_BITS
-from arch.isa import Base, Compute, Emission, Instruction, Moving, Reduction, Route, Stationary, Traversal
+from arch.isa import (
+    BYTE_BITS,
+    Base,
+    Compute,
+    Emission,
+    Instruction,
+    Moving,
+    Reduction,
+    Route,
+    Stationary,
+    Storage,
+    Traversal,
+)
 from arch.limits import overlap, row_problems, span_problems
 from arch.modes import BY_LANE, CELL_INDEX_BITS, SKIPPING, mode_of
 from arch.spans import (
@@ -305,6 +317,8 @@ def _number_problems(compute: Compute, chip: Chip) -> Iterator[str]:
     if compute.shift >= chip.accumulator_bits or compute.base_shift >= chip.accumulator_bits:
         yield f"shift and base_shift must be below {chip.accumulator_bits}, the accumulator's bits"
         return
+    if compute.target_storage == Storage.BYTE and chip.word_bits <= BYTE_BITS:
+        yield f"target_storage must be WORD: the chip's words have {chip.word_bits} bits"
     yield from _overflow_problems(compute, sum_terms(compute, chip), chip)
 
 

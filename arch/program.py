@@ -146,7 +146,7 @@ class Program:
         for region in self.regions():
             if named.setdefault(region.name, region) != region:
                 raise ProgramError(f"region {region.name}: the name is used twice")
-            size = self.image.store(region.store).size
+            size = self.image.cells(region).size
             try:
                 outside = prod(region.shape) > size or any(
                     int(places.max()) >= size for _, places in region.parts(self.chip)
@@ -159,7 +159,7 @@ class Program:
                 raise ProgramError(str(error)) from None
 
     def _check_image(self) -> None:
-        for name in (*ON_CHIP, "external"):
+        for name in ON_CHIP:
             words = getattr(self.image, name)
             if words.size and (words.max() > self.chip.largest or words.min() < -self.chip.largest - 1):
                 raise ProgramError(f"its {name} memory holds values beyond {self.chip.word_bits} bits")

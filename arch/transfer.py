@@ -3,6 +3,10 @@
 Line i of a transfer is `count` words on the chip from `word` + i * `pitch` on, and outside from `external` + i *
 `external_pitch` on; of the weight memory it is `count` rows, from row `row` + i * count on, outside T words each.
 
+An element outside has 16 bits; of a transfer of `storage` BYTE it has 8, the element's lowest. A word of bytes takes
+half as many beats, and `external` and `external_pitch` count words of that size. What comes in is cut to the chip's
+words.
+
 Outside, everything is one beat of `bytes_per_cycle` a cycle without a gap, since bursts are asked for ahead:
 
     reading   the first burst is asked for in cycle 0 and begins `latency_cycles` later; a word is written to the chip
@@ -18,7 +22,7 @@ from collections.abc import Iterator
 
 from arch.chip import Chip
 from arch.events import Event
-from arch.isa import OnChip, Transfer
+from arch.isa import OnChip, Storage, Transfer
 
 BOUNDARY = 4096
 """Bytes: no burst crosses a multiple of it (AXI4, A3.4.1)."""
@@ -52,6 +56,11 @@ def moved_words(transfer: Transfer, chip: Chip) -> int:
     return transfer.lines * line_words(transfer, chip)
 
 
+def word_beats(transfer: Transfer, chip: Chip) -> int:
+    """Beats of a word outside."""
+    return chip.external_beats // (2 if transfer.storage == Storage.BYTE else 1)
+
+
 def chip_span(transfer: Transfer) -> range:
     """Words (feature, gradient memory) or rows (weight memory) from the first to the last that is moved."""
     if transfer.memory == OnChip.WEIGHT:
@@ -61,14 +70,16 @@ def chip_span(transfer: Transfer) -> range:
 
 
 def external_span(transfer: Transfer, chip: Chip) -> range:
-    """External words from the first to the last that is moved."""
+    """External words of 16-bit elements from the first to the last in which something is moved."""
     last_line = transfer.external + (transfer.lines - 1) * transfer.external_pitch
-    return range(transfer.external, last_line + line_words(transfer, chip))
+    end = last_line + line_words(transfer, chip)
+    in_word = 2 if transfer.storage == Storage.BYTE else 1
+    return range(transfer.external // in_word, -(-end // in_word))
 
 
 def bursts(transfer: Transfer, chip: Chip) -> Iterator[tuple[int, int]]:
     """The bursts of a transfer in order: first beat, counted from the memory's start, and beats."""
-    longest, beats = burst_beats(chip), chip.external_beats
+    longest, beats = burst_beats(chip), word_beats(transfer, chip)
     for line in range(transfer.lines):
         first = (transfer.external + line * transfer.external_pitch) * beats
         end = first + line_words(transfer, chip) * beats
@@ -81,18 +92,19 @@ def bursts(transfer: Transfer, chip: Chip) -> Iterator[tuple[int, int]]:
 def transfer_cycles(transfer: Transfer, chip: Chip) -> int:
     """Cycles from the first to the last of a legal transfer."""
     assert chip.external_memory is not None
-    cycles = chip.external_memory.latency_cycles + moved_words(transfer, chip) * chip.external_beats
+    cycles = chip.external_memory.latency_cycles + moved_words(transfer, chip) * word_beats(transfer, chip)
     return cycles + (2 if transfer.outward else 1)
 
 
 def count_transfer(events: Counter[Event], transfer: Transfer, chip: Chip) -> None:
     """Add what a legal transfer counts besides INSTRUCTIONS and BUSY."""
     words = moved_words(transfer, chip)
+    beats = words * word_beats(transfer, chip)
     if transfer.outward:
         events[_READS[transfer.memory]] += words
-        events[Event.EXTERNAL_WRITES] += words
+        events[Event.EXTERNAL_WRITES] += beats
     else:
-        events[Event.EXTERNAL_READS] += words
+        events[Event.EXTERNAL_READS] += beats
         events[_WRITES[transfer.memory]] += words
 
 
@@ -103,6 +115,9 @@ def transfer_problems(transfer: Transfer, chip: Chip) -> Iterator[str]:
         return
     if transfer.count < 1 or transfer.lines < 1:
         yield "count and lines must be at least 1"
+        return
+    if transfer.storage == Storage.BYTE and not chip.stores_bytes:
+        yield f"storage must be WORD on chip {chip.name}: bytes need 2, 4, 8 or 16 lanes and words of two beats or more"
         return
     weights = transfer.memory == OnChip.WEIGHT
     if transfer.lines > 1 and not weights and transfer.pitch < transfer.count:

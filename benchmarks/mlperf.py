@@ -56,7 +56,7 @@ def _measured(name: str, entry: str, chip: Chip, rtl: bool) -> dict:
         "cycles": found.cycles,
         "utilisation_percent": round(100 * report.macs / (chip.multipliers * found.cycles), 2),
         "dma_cycles": report.dma_cycles,
-        "external_words": report.traffic["external"].reads + report.traffic["external"].writes,
+        "external_beats": report.traffic["external"].reads + report.traffic["external"].writes,
         "weight_elements_read": weights,
         "instructions": sum(report.instructions.values()),
         "retirements_compared": found.retirements,

@@ -90,7 +90,7 @@ def _value(name: str, shape: tuple[int, ...]) -> np.float64:
 def _moved(report: Report, chip: Chip) -> float:
     """Bytes between the chip and its external memory."""
     traffic = report.traffic["external"]
-    return (traffic.reads + traffic.writes) * chip.lanes * chip.word_bits / 8
+    return (traffic.reads + traffic.writes) * chip.beat_bytes
 
 
 if __name__ == "__main__":

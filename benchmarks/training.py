@@ -98,7 +98,7 @@ def _row(name: str, chip: Chip, compared: bool) -> str:
         f"{sum(value.size for value in build.parameters.values()) / 1e6:.2f}",
         f"{report.cycles:,}",
         f"{report.utilisation:.1%}",
-        f"{(traffic.reads + traffic.writes) * chip.lanes * chip.word_bits / 8e6:.1f}",
+        f"{(traffic.reads + traffic.writes) * chip.beat_bytes / 1e6:.1f}",
         f"{max(len(stream) for stream in build.program.streams.values()):,}",
         f"{seconds:.1f}",
         _comparison(build.program, chip_inputs(build.program, samples[:1], labels[:1])) if compared else "",

@@ -109,7 +109,7 @@ def _row(group: Phase, chip: Chip) -> Row:
         window_words=window_words,
         traffic=traffic,
         weight_port_cycles=sum(row_cycles(item, chip) for item in group.instructions if not isinstance(item, Transfer)),
-        external_cycles=(traffic["external"].reads + traffic["external"].writes) * chip.external_beats,
+        external_cycles=traffic["external"].reads + traffic["external"].writes,
     )
 
 

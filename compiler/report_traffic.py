@@ -1,4 +1,4 @@
-"""Words that instructions move, by memory."""
+"""What instructions move, by memory: words on the chip, beats outside."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TRAFFIC = {
 
 
 class Traffic(BaseModel):
-    """Words read from and written to a memory."""
+    """Words read from and written to a memory, of the external one beats."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,7 +29,7 @@ class Traffic(BaseModel):
 
 
 def traffic_of(instructions: Iterable[Instruction], chip: Chip) -> tuple[dict[str, Traffic], int]:
-    """Words by memory, and those brought into windows."""
+    """Traffic by memory, and words brought into windows."""
     events = total(instructions, chip)
     traffic = {name: Traffic(reads=events[r], writes=events[w]) for name, (r, w) in _TRAFFIC.items()}
     return traffic, events[Event.WINDOW_WORDS]

@@ -157,7 +157,7 @@ def energy(
         _clock(_seen(workload.chip, cycles, driven, found, clock_gating), found),
         _leakage(workload, cycles * clock * 1e-9, found),
     ]
-    bits = sum(row.counts[event] for row in workload.rows for event in _EXTERNAL) * chip.lanes * chip.word_bits
+    bits = sum(row.counts[event] for row in workload.rows for event in _EXTERNAL) * 8 * workload.chip.beat_bytes
     return Energy(
         workload,
         technology.name,

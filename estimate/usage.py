@@ -108,7 +108,7 @@ def _drives(row: Work, chip: Chip) -> tuple[float, ...]:
         "feature_words": (counts[Event.FEATURE_READS] + counts[Event.FEATURE_WRITES]) / chip.kernel,
         "gradient_words": (counts[Event.GRADIENT_READS] + counts[Event.GRADIENT_WRITES]) / chip.kernel,
         "weight_words": (counts[Event.WEIGHT_READS] + counts[Event.WEIGHT_WRITES]) / chip.weight_memory.banks,
-        "external_beats": external_beats(counts, chip),
+        "external_beats": external_beats(counts),
         "instructions": counts[Event.INSTRUCTIONS],
         "loss_cycles": counts[Event.BUSY] if row.phase == "loss" else 0,
     }

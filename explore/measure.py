@@ -88,7 +88,7 @@ def costs(workload: Workload, technology: str) -> Row:
         "memory_bytes": memory_bytes(chip),
         "window_words": counts[Event.WINDOW_WORDS],
         "map_reads": counts[Event.FEATURE_READS] + counts[Event.GRADIENT_READS],
-        "external_words": counts[Event.EXTERNAL_READS] + counts[Event.EXTERNAL_WRITES],
+        "external_beats": counts[Event.EXTERNAL_READS] + counts[Event.EXTERNAL_WRITES],
     }
     if not technology:
         return row

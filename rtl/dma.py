@@ -2,7 +2,7 @@
 
 Bursts are asked for ahead, one a cycle, and move a beat a cycle. Reading: the beats of a word are gathered, and the
 word is written to the chip in the cycle after its last. Writing: a word read on the chip stands on the memory's port
-until its last beat has left; the next one is read in that cycle.
+until its last beat has left; the next one is read in that cycle. A word of bytes has half the beats of another one.
 
 After an abort the bus is left as its rules want: the bursts that were asked for are ended, data that comes is dropped,
 data that is owed has no strobes. A transfer that starts before that is done waits for it in its first cycle.
@@ -10,14 +10,14 @@ data that is owed has no strobes. A transfer that starts before that is done wai
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.chip import Chip
 from arch.events import Event
 from arch.fields import ROW_BITS
-from arch.isa import INSTRUCTION_BITS, OnChip, Transfer
+from arch.isa import BYTE_BITS, INSTRUCTION_BITS, OnChip, Storage, Transfer
 from rtl.address import PAIR, incremented, plus
 from rtl.axi import INCR, Bursts, axi_signature
 from rtl.counters import amounts_layout
@@ -54,6 +54,7 @@ class DmaEngine(wiring.Component):
         m = Module()
         self._transfer = instruction_layout(Transfer)(self.instruction)
         self._weights = self._transfer.memory == OnChip.WEIGHT
+        self._bytes = self._transfer.storage == Storage.BYTE if self._chip.stores_bytes else Const(0)
         self._begin, self._running, self._dropping = Signal(), Signal(), Signal()
         self._outward = Signal()  # of the bursts under way, also after an abort
         self._advance, self._last, self._words = Signal(), Signal(), Signal()
@@ -131,17 +132,16 @@ class DmaEngine(wiring.Component):
     def _ask(self, m: Module) -> None:
         """Addresses of bursts, and how many of them are not answered."""
         transfer, bus, asks = self._transfer, self.external, self._asks
-        shift = (self._beats - 1).bit_length()
         size = (self._chip.external_memory.bytes_per_cycle - 1).bit_length()  # type: ignore[union-attr]
         words = Mux(self._weights, transfer.count * self._chip.taps, transfer.count)
         accepted, answered, allowed = Signal(), Signal(), Signal()
         for walk in (asks, self._sends):
             m.d.comb += [
                 walk.load.eq(self._begin),
-                walk.first.eq(transfer.external << shift),
-                walk.line.eq(words << shift),
+                walk.first.eq(self._in_beats(transfer.external)),
+                walk.line.eq(self._in_beats(words)),
                 walk.lines.eq(transfer.lines),
-                walk.pitch.eq(transfer.external_pitch << shift),
+                walk.pitch.eq(self._in_beats(transfer.external_pitch)),
             ]
         m.d.comb += [
             allowed.eq(asks.valid & (self._outstanding != (1 << _OUTSTANDING) - 1)),
@@ -164,6 +164,17 @@ class DmaEngine(wiring.Component):
             ]
         m.d.sync += self._outstanding.eq(self._outstanding + accepted - answered)
 
+    def _in_beats(self, words: Value) -> Value:
+        """`words` outside as beats."""
+        shift = (self._beats - 1).bit_length()
+        if not self._chip.stores_bytes:
+            return words << shift
+        return Mux(self._bytes, words << (shift - 1), words << shift)
+
+    def _last_part(self, part: Signal) -> Value:
+        """Whether beat `part` is a word's last one."""
+        return Mux(self._bytes, part == self._beats // 2 - 1, part == self._beats - 1)
+
     def _receive(self, m: Module):
         """Gather the beats of a word; the cycle in which it is written (1 bit)."""
         bus, beats = self.external, self._beats
@@ -172,9 +183,9 @@ class DmaEngine(wiring.Component):
         takes, last, whole, written = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             takes.eq(bus.rvalid & self._running & ~self._outward),
-            last.eq(part == beats - 1),
+            last.eq(self._last_part(part)),
             written.eq(whole & self._running),
-            self.amounts[Event.EXTERNAL_READS.name].eq(takes & last),
+            self.amounts[Event.EXTERNAL_READS.name].eq(takes),
         ]
         m.d.sync += whole.eq(takes & last)
         with m.If(self._begin):
@@ -186,8 +197,9 @@ class DmaEngine(wiring.Component):
                     m.d.sync += gathered[number * width : (number + 1) * width].eq(bus.rdata)
         for port in self._ports:
             for lane in range(self._chip.lanes):
-                element = gathered[16 * lane : 16 * lane + self._chip.word_bits]
-                m.d.comb += port.value[lane].eq(element.as_signed())
+                element = gathered[16 * lane : 16 * lane + self._chip.word_bits].as_signed()
+                byte = gathered[BYTE_BITS * lane : BYTE_BITS * (lane + 1)].as_signed()
+                m.d.comb += port.value[lane].eq(Mux(self._bytes, byte, element))
         return written
 
     def _send(self, m: Module):
@@ -195,17 +207,18 @@ class DmaEngine(wiring.Component):
         bus, sends, beats = self.external, self._sends, self._beats
         held, part, sent = Signal(), Signal(range(beats)), Signal(range(256))
         goes, leaves, fetches, ended, asked = Signal(), Signal(), Signal(), Signal(), Signal()
+        last = self._last_part(part)
         m.d.comb += [
             bus.wvalid.eq((held | self._dropping) & sends.valid & (self._ahead != 0)),
             bus.wlast.eq(sent == sends.length - 1),
             bus.wstrb.eq((~self._dropping).replicate(len(bus.wstrb))),
             goes.eq(bus.wvalid & bus.wready),
-            leaves.eq(goes & (part == beats - 1) & ~self._dropping),
+            leaves.eq(goes & last & ~self._dropping),
             ended.eq(goes & bus.wlast),
             asked.eq(bus.awvalid & bus.awready),
             sends.next.eq(ended),
             fetches.eq(self._running & self._outward & self._words & (~held | leaves)),
-            self.amounts[Event.EXTERNAL_WRITES.name].eq(leaves),
+            self.amounts[Event.EXTERNAL_WRITES.name].eq(goes & ~self._dropping),
         ]
         m.d.sync += self._ahead.eq(self._ahead + asked - ended)
         with m.If(self._begin | self.abort):
@@ -215,12 +228,13 @@ class DmaEngine(wiring.Component):
         with m.If(self._begin):
             m.d.sync += [part.eq(0), sent.eq(0)]
         with m.Elif(goes):
-            m.d.sync += [part.eq(Mux(part == beats - 1, 0, part + 1)), sent.eq(Mux(bus.wlast, 0, sent + 1))]
+            m.d.sync += [part.eq(Mux(last, 0, part + 1)), sent.eq(Mux(bus.wlast, 0, sent + 1))]
         word = Signal(len(bus.wdata) * beats)
         for number, port in enumerate(self._ports):
             lanes = [port.data[lane] for lane in range(self._chip.lanes)]
+            halves, octets = Cat(_half(lane) for lane in lanes), Cat(lane[:BYTE_BITS] for lane in lanes)
             with m.If(self._transfer.memory == number):
-                m.d.comb += word.eq(Cat(_half(lane) for lane in lanes))
+                m.d.comb += word.eq(Mux(self._bytes, octets, halves))
         m.d.comb += bus.wdata.eq(word.word_select(part, len(bus.wdata)))
         return fetches
 

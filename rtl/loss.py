@@ -220,7 +220,7 @@ class VectorEngine(wiring.Component):
             labelled = (tag.index + lane).as_signed() == self._label
             difference = Signal(signed(softmax.ONE_BITS + 2), name=f"difference{lane}")
             m.d.comb += difference.eq(((scaled[lane] + half) >> shift) - Mux(labelled, one, 0))
-            word, unfit = narrowed(difference, chip.word_bits, 0)
+            word, unfit = narrowed(difference, chip.word_bits, Const(0), Const(0))
             m.d.comb += unfits[lane].eq(unfit & tag.valid[lane])
             with m.If(words):
                 m.d.sync += value[lane].eq(Mux(tag.valid[lane], word, 0))

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from arch.chip import Chip
 from arch.fields import layout
-from arch.isa import Compute, Rounding
+from arch.isa import BYTE_BITS, Compute, Rounding
 from arch.numerics import RANDOM_BITS
 
 _SHIFT_BITS = next(field.bits for field in layout(Compute) if field.name == "shift")
@@ -25,12 +25,21 @@ def advanced(m: Module, state: Value) -> Value:
     return third
 
 
-def narrowed(value: Value, bits: int, wraps: Value | int) -> tuple[Value, Value]:
-    """`value` as a signed word of `bits` bits, saturated or wrapped; and whether it did not fit (1 bit)."""
+def narrowed(value: Value, bits: int, wraps: Value, to_byte: Value) -> tuple[Value, Value]:
+    """`value` as a signed word of `bits` bits, saturated or wrapped, and whether it did not fit (1 bit).
+
+    `to_byte` asks for a byte in that word.
+    """
     high = value[bits - 1 :]  # all copies of the sign, if the value fits
-    unfit = high.any() & ~high.all()
-    clipped = Mux(value[-1], 1 << (bits - 1), (1 << (bits - 1)) - 1)
-    return Mux(unfit & ~Value.cast(wraps), clipped, value[:bits]).as_signed(), unfit
+    differs, alike = high.any(), high.all()
+    if bits > BYTE_BITS:
+        between = value[BYTE_BITS - 1 : bits - 1]  # and these, if it fits a byte
+        differs, alike = differs | (to_byte & between.any()), alike & (~to_byte | between.all())
+    unfit = differs & ~alike
+    sign, low = value[-1], BYTE_BITS - 1
+    clipped = Cat((~sign).replicate(low), (sign ^ ~to_byte).replicate(bits - 1 - low), sign)
+    wrapped = Cat(value[:low], Mux(to_byte, value[low].replicate(bits - low), value[low:bits]))
+    return Mux(unfit & ~wraps, clipped, wrapped).as_signed(), unfit
 
 
 class Addend(wiring.Component):

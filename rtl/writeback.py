@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from arch.chip import Chip
 from arch.fields import ROW_BITS
-from arch.isa import Base, Compute, Emission, Overflow, Reduction
+from arch.isa import Base, Compute, Emission, Overflow, Reduction, Storage
 from arch.modes import CELL_INDEX_BITS
 from arch.numerics import RANDOM_BITS, seeded
 from rtl.address import PAIR
@@ -191,8 +191,9 @@ class WriteBack(wiring.Component):
         ]
         m.d.comb += [self.rounded_word.eq(word_active), self.rounded_row.eq(row_active)]
         wraps = compute.overflow == Overflow.WRAP
-        unfit_words, words = self._words(m, active, results, wraps)
-        unfit_row, lost, row = self._row(m, active, row_active, results, cells, wraps)
+        form = wraps, compute.target_storage == Storage.BYTE
+        unfit_words, words = self._words(m, active, results, form)
+        unfit_row, lost, row = self._row(m, active, row_active, results, cells, form)
         with m.If(row_active):
             m.d.comb += [self.saturations.eq(unfit_row), self.lost_updates.eq(lost)]
         with m.Elif(word_active):
@@ -205,8 +206,8 @@ class WriteBack(wiring.Component):
         row_done = self._write_row(m, active, row_active, row, write_last)
         m.d.comb += self.done.eq((self.write & write_last) | row_done)
 
-    def _words(self, m: Module, active, results, wraps):
-        """The word in S, and how many of its lanes did not fit."""
+    def _words(self, m: Module, active, results, form):
+        """The word in S, and how many of its lanes did not fit; `form` is what `narrowed` takes."""
         words, unfits = [], []
         kept_lanes = Signal(self._chip.lanes)
         with m.If(active):
@@ -217,12 +218,12 @@ class WriteBack(wiring.Component):
             masked = self.compute.mask & Mux(carried, ~kept_lanes[lane], self.mask[lane] <= 0)
             kept = ~(self.compute.relu & (results[0][lane] < 0)) & ~masked
             m.d.comb += value.eq(Mux(kept, results[0][lane], 0))
-            word, unfit = narrowed(value, self._chip.word_bits, wraps)
+            word, unfit = narrowed(value, self._chip.word_bits, *form)
             words.append(word)
             unfits.append(unfit)
         return count_ones(Cat(*unfits)), words
 
-    def _row(self, m: Module, active, row_active, results, cells, wraps):
+    def _row(self, m: Module, active, row_active, results, cells, form):
         """The row in S; how many of its values did not fit, and how many updates were lost."""
         chip = self._chip
         old = Signal(row_of(chip), reset_less=True)
@@ -239,7 +240,7 @@ class WriteBack(wiring.Component):
                     m.d.sync += moved.eq(cells[t][lane] != 0)
                 # Where no row is, nothing toggles.
                 with m.If(row_active):
-                    word, wide = narrowed(results[t][lane], chip.word_bits, wraps)
+                    word, wide = narrowed(results[t][lane], chip.word_bits, *form)
                     m.d.comb += [
                         value.eq(word),
                         unfit.eq(wide),

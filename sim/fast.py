@@ -136,8 +136,10 @@ class FastMachine:
 
     def _memories(self) -> Memories:
         image = self.image
-        flat = (image.feature, image.gradient, image.weight, image.random, self._kernels, self._bias, image.external)
-        return Memories(*(array.reshape(-1) for array in (*flat, self._cells)))
+        flat = image.feature, image.gradient, image.weight, image.random, self._kernels, self._bias
+        outside = image.external.reshape(-1)
+        bytes_outside = outside.view(np.int8)
+        return Memories(*(array.reshape(-1) for array in (*flat, outside, bytes_outside, self._cells)))
 
     def _region(self, group: dict[str, Region], name: str) -> Region:
         if name not in group:
@@ -161,8 +163,9 @@ class FastMachine:
                     f"{name} must be integers of shape [samples, {', '.join(map(str, region.shape))}], "
                     f"not {values.dtype} {list(values.shape)}"
                 )
-            if values.size and (values.max() > chip.largest or values.min() < -chip.largest - 1):
-                raise InputError(f"{name} has values beyond {chip.word_bits} bits")
+            largest = region.largest(chip)
+            if values.size and (values.max() > largest or values.min() < -largest - 1):
+                raise InputError(f"{name} has values beyond {largest.bit_length() + 1} bits")
             given.append((region, np.ascontiguousarray(region.spread(values.astype(np.int16)))))
         return given
 
@@ -184,7 +187,8 @@ class FastMachine:
         ]
         for segment, places_of, (region, values) in zip(segments, places, items, strict=True):
             address = 0 if values is None else values.ctypes.data
-            segment[:] = _STORES.index(region.store), places_of.size, address
+            store = len(_STORES) if region.bytes_outside else _STORES.index(region.store)
+            segment[:] = store, places_of.size, address
         return Regions(segments, np.concatenate([np.empty(0, np.int64), *places]))
 
     def _outputs(self, regions: dict[str, Region], collected: np.ndarray) -> dict[str, np.ndarray]:

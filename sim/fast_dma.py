@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from arch.isa import OnChip
+from arch.isa import OnChip, Overflow, Storage
+from arch.numerics import narrowed
 from sim.fast_vectors import compiled
 
 _GRADIENT, _WEIGHT = int(OnChip.GRADIENT), int(OnChip.WEIGHT)
+_BYTE, _WRAP = int(Storage.BYTE), int(Overflow.WRAP)
 
 
 @compiled
@@ -21,8 +23,19 @@ def transfer(op, sizes, memories):
     for line in range(op.lines):
         inside = (first + line * pitch) * unit
         outside = (op.external + line * op.external_pitch) * sizes.lanes
-        for i in range(op.count * unit):
-            if op.outward:
-                memories.external[outside + i] = memory[inside + i]
-            else:
-                memory[inside + i] = memories.external[outside + i]
+        count = op.count * unit
+        if op.storage == _BYTE:
+            _line(memory, inside, memories.external_bytes, outside, count, op.outward, sizes.bits)
+        else:
+            _line(memory, inside, memories.external, outside, count, op.outward, sizes.bits)
+
+
+@compiled
+def _line(memory, inside, external, outside, count, outward, bits):
+    """Copy a line; what comes in is cut to the chip's words, what goes out to the elements outside."""
+    if outward:
+        for i in range(count):
+            external[outside + i] = memory[inside + i]
+    else:
+        for i in range(count):
+            memory[inside + i] = narrowed(int(external[outside + i]), bits, _WRAP)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from arch.isa import Base, Rounding, Traversal
+from arch.isa import BYTE_BITS, Base, Rounding, Traversal
 from arch.numerics import advance, narrowed, rounded
 from sim.fast_integers import differing, kept, load_integers, store_integers, total_integers, zero_integers
 from sim.fast_vectors import WIDTH, compiled
@@ -37,13 +37,19 @@ class Places(NamedTuple):
 
 
 @compiled
+def _bits(op, sizes):
+    """Bits that results have to fit."""
+    return BYTE_BITS if op.target_storage else sizes.bits
+
+
+@compiled
 def write_words(op, sizes, memories, sums, first, pitch, places):
     """Write words in the order of the walk, each from sums[first + i * pitch + lane], i its number in the walk, or in
 
     the map, from `first` on.
     The sums include the base. Returns how many values did not fit.
     """
-    lanes, bits, shift, rounding, overflow = sizes.lanes, sizes.bits, op.shift, op.rounding, op.overflow
+    lanes, bits, shift, rounding, overflow = sizes.lanes, _bits(op, sizes), op.shift, op.rounding, op.overflow
     masked, lowest, snake = op.mask, 0 if op.relu else -(1 << 62), op.traversal == _SNAKE
     written = memories.gradient if op.target_space else memories.feature
     masks = memories.gradient if op.mask_space else memories.feature
@@ -103,7 +109,7 @@ def write_rows(op, sizes, memories, values, block_pitch, row_pitch, factors, blo
     values[block * block_pitch + row * row_pitch + cell] * factors[row]. Returns how many results did not fit and how
     many updates were lost.
     """
-    cells, bits, shift, rounding, overflow = sizes.row, sizes.bits, op.shift, op.rounding, op.overflow
+    cells, bits, shift, rounding, overflow = sizes.row, _bits(op, sizes), op.shift, op.rounding, op.overflow
     base_shift, based = op.base_shift, 1 if op.base == _ROW else 0
     weights, random = memories.weight, memories.random
     vectors = cells // WIDTH * WIDTH
@@ -121,8 +127,9 @@ def write_rows(op, sizes, memories, values, block_pitch, row_pitch, factors, blo
                 value = rounded(product + (old << base_shift & -based), shift, rounding, state)
                 new = narrowed(value, bits, overflow)
                 store_integers(weights, place, new)
-                missed = missed + differing(value, new)
-                unlike = unlike + (differing(product, none) & (1 - differing(value, old)) & based)
+                unfit = differing(value, new)
+                missed = missed + unfit
+                unlike = unlike + (differing(product, none) & (1 - (differing(value, old) | unfit)) & based)
                 if rounding == _STOCHASTIC:
                     state = advance(state)
                 place += cells
@@ -137,8 +144,9 @@ def write_rows(op, sizes, memories, values, block_pitch, row_pitch, factors, blo
                 value = rounded(product + (old << base_shift & -based), shift, rounding, state)
                 new = narrowed(value, bits, overflow)
                 weights[place] = new
-                saturations += differing(value, new)
-                lost += differing(product, 0) & (1 - differing(value, old)) & based
+                unfit = differing(value, new)
+                saturations += unfit
+                lost += differing(product, 0) & (1 - (differing(value, old) | unfit)) & based
                 if rounding == _STOCHASTIC:
                     state = advance(state)
                 place += cells

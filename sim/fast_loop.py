@@ -22,7 +22,7 @@ from sim.sources import version
 
 _LOAD, _LOSS, _TRANSFER = KINDS.index("load"), KINDS.index("loss"), KINDS.index("transfer")
 _COMPUTE = int(Opcode.COMPUTE)
-_EXTERNAL = 3
+_EXTERNAL, _EXTERNAL_BYTES = 3, 4
 _CONVOLUTION = KINDS.index("convolution")
 _CONVOLUTION_BY_CHANNEL = KINDS.index("convolution_by_channel")
 _CONVOLUTION_WEIGHTS = KINDS.index("convolution_weights")
@@ -40,7 +40,8 @@ _GRADIENTS, _LANE_GRADIENTS = KINDS.index("gradients"), KINDS.index("lane_gradie
 class Regions(NamedTuple):
     """Regions that are copied to or from the memories at each step, one after another.
 
-    `segments` int64[regions, 3]: memory (0 feature, 1 gradient, 2 weight, 3 external), elements, address of int16 data;
+    `segments` int64[regions, 3]: memory (0 feature, 1 gradient, 2 weight, 3 external, 4 its
+    bytes), elements, address of int16 data;
     `places` int64: for each element of each region its place in the memory's flat array.
     """
 
@@ -56,8 +57,12 @@ def _give(inputs, memories, sample):
         store, count, address = inputs.segments[i]
         memory = memories.external if store == _EXTERNAL else memories.weight if store == 2 else memories.feature
         memory = memories.gradient if store == 1 else memory
-        for k in range(count):
-            memory[inputs.places[first + k]] = word_at(address, sample * count + k)
+        if store == _EXTERNAL_BYTES:
+            for k in range(count):
+                memories.external_bytes[inputs.places[first + k]] = word_at(address, sample * count + k)
+        else:
+            for k in range(count):
+                memory[inputs.places[first + k]] = word_at(address, sample * count + k)
         first += count
 
 
@@ -69,8 +74,12 @@ def _take(outputs, memories, collected):
         store, count, _ = outputs.segments[i]
         memory = memories.external if store == _EXTERNAL else memories.weight if store == 2 else memories.feature
         memory = memories.gradient if store == 1 else memory
-        for k in range(count):
-            collected[first + k] = memory[outputs.places[first + k]]
+        if store == _EXTERNAL_BYTES:
+            for k in range(count):
+                collected[first + k] = memories.external_bytes[outputs.places[first + k]]
+        else:
+            for k in range(count):
+                collected[first + k] = memory[outputs.places[first + k]]
         first += count
 
 

@@ -68,8 +68,9 @@ class Sizes(NamedTuple):
 
 
 class Memories(NamedTuple):
-    """All state, flat: int16 `feature`, `gradient`, `external` [words, lanes], `weight`, `kernels`, `bias` [rows, taps,
-    lanes], uint32 `random` [taps, lanes]; float64 `cells` [banks, taps, lanes], the accumulators as held by a COMPUTE.
+    """All state, flat: int16 `feature`, `gradient`, `external` [words, lanes], int8 `external_bytes`, those of
+    `external`, int16 `weight`, `kernels`, `bias` [rows, taps, lanes], uint32 `random` [taps, lanes]; float64 `cells`
+    [banks, taps, lanes], the accumulators as held by a COMPUTE.
     """
 
     feature: np.ndarray
@@ -79,6 +80,7 @@ class Memories(NamedTuple):
     kernels: np.ndarray
     bias: np.ndarray
     external: np.ndarray
+    external_bytes: np.ndarray
     cells: np.ndarray
 
 

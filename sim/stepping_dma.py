@@ -7,11 +7,14 @@ instruction; here only the burst that moves now is followed.
 from __future__ import annotations
 
 from arch.events import Event
-from arch.isa import Engine, OnChip
+from arch.isa import BYTE_BITS, Engine, OnChip, Overflow, Storage
+from arch.numerics import narrowed
 from sim.stepping_cells import clocked, copy
 
 _ENGINE = int(Engine.DMA)
 _WEIGHT = int(OnChip.WEIGHT)
+_BYTE, _WRAP = int(Storage.BYTE), int(Overflow.WRAP)
+_LOW = (1 << BYTE_BITS) - 1
 
 
 @clocked
@@ -29,8 +32,9 @@ def prepare_transfer(s, i):
     dma.part = 0
     dma.bursts = -1
     dma.burst_left = 0
-    dma.beats = dma.words * s.chip.external_beats
-    dma.outside_line = i.external * s.chip.external_beats
+    dma.word_beats = s.chip.external_beats // 2 if i.storage == _BYTE else s.chip.external_beats
+    dma.beats = dma.words * dma.word_beats
+    dma.outside_line = i.external * dma.word_beats
     dma.outside_column = 0
     dma.answer = 0
 
@@ -54,12 +58,13 @@ def _clock_inward(s, i, memory):
         if dma.words == 0:
             return True
     if dma.beats and _burst(s, i) + s.chip.latency <= dma.clock:
-        lanes = _part_lanes(s)
-        if lanes > 0:
-            copy(memory.external, _outside(s), dma.value, dma.part * s.chip.beat_lanes, lanes)
+        s.counters[_ENGINE, Event.EXTERNAL_READS] += 1
+        if i.storage == _BYTE:
+            _take_bytes(s, memory)
+        else:
+            _take_words(s, memory)
         if _beat_done(s, i):
             dma.held = 1
-            s.counters[_ENGINE, Event.EXTERNAL_READS] += 1
     return False
 
 
@@ -68,13 +73,14 @@ def _clock_outward(s, i, memory):
     """A beat leaves of the word that was read before, if its burst's address has left; then the next word is read."""
     dma = s.dma
     if dma.held and _burst(s, i) < dma.clock:
-        lanes = _part_lanes(s)
-        if lanes > 0:
-            copy(dma.value, dma.part * s.chip.beat_lanes, memory.external, _outside(s), lanes)
+        s.counters[_ENGINE, Event.EXTERNAL_WRITES] += 1
+        if i.storage == _BYTE:
+            _give_bytes(s, memory)
+        else:
+            _give_words(s, memory)
         s.ports.external = dma.outside_line + dma.outside_column
         if _beat_done(s, i):
             dma.held = 0
-            s.counters[_ENGINE, Event.EXTERNAL_WRITES] += 1
         dma.answer = dma.clock + s.chip.latency
     if dma.words and dma.held == 0:
         _read_word(s, i, memory)
@@ -89,7 +95,7 @@ def _burst(s, i):
     if dma.burst_left == 0:
         dma.bursts += 1
         beat = dma.outside_line + dma.outside_column
-        line_left = dma.line_words * s.chip.external_beats - dma.outside_column
+        line_left = dma.line_words * dma.word_beats - dma.outside_column
         dma.burst_left = min(line_left, s.chip.burst - beat % s.chip.burst)
     return dma.bursts
 
@@ -101,20 +107,55 @@ def _beat_done(s, i):
     dma.beats -= 1
     dma.burst_left -= 1
     dma.outside_column += 1
-    if dma.outside_column == dma.line_words * s.chip.external_beats:
+    if dma.outside_column == dma.line_words * dma.word_beats:
         dma.outside_column = 0
-        dma.outside_line += i.external_pitch * s.chip.external_beats
+        dma.outside_line += i.external_pitch * dma.word_beats
     dma.part += 1
-    if dma.part == s.chip.external_beats:
+    if dma.part == dma.word_beats:
         dma.part = 0
         return True
     return False
 
 
 @clocked
+def _take_words(s, memory):
+    """A beat of elements comes, each cut to the chip's words."""
+    place, first = _outside(s), s.dma.part * s.chip.beat_lanes
+    for lane in range(_part_lanes(s)):
+        s.dma.value[first + lane] = narrowed(int(memory.external[place + lane]), s.chip.word_bits, _WRAP)
+
+
+@clocked
+def _give_words(s, memory):
+    """A beat of elements leaves."""
+    place, first = _outside(s), s.dma.part * s.chip.beat_lanes
+    for lane in range(_part_lanes(s)):
+        memory.external[place + lane] = s.dma.value[first + lane]
+
+
+@clocked
+def _take_bytes(s, memory):
+    """A beat of bytes comes, two in each cell of the external memory, the first one low."""
+    place, first = (s.dma.outside_line + s.dma.outside_column) * s.chip.beat_lanes, s.dma.part * 2 * s.chip.beat_lanes
+    for cell in range(s.chip.beat_lanes):
+        pair = int(memory.external[place + cell])
+        s.dma.value[first + 2 * cell] = narrowed(pair, BYTE_BITS, _WRAP)
+        s.dma.value[first + 2 * cell + 1] = pair >> BYTE_BITS
+
+
+@clocked
+def _give_bytes(s, memory):
+    """A beat of bytes leaves, each the lowest of its element."""
+    place, first = (s.dma.outside_line + s.dma.outside_column) * s.chip.beat_lanes, s.dma.part * 2 * s.chip.beat_lanes
+    for cell in range(s.chip.beat_lanes):
+        low, high = int(s.dma.value[first + 2 * cell]), int(s.dma.value[first + 2 * cell + 1])
+        memory.external[place + cell] = narrowed(high << BYTE_BITS | low & _LOW, 2 * BYTE_BITS, _WRAP)
+
+
+@clocked
 def _part_lanes(s):
     """Lanes that the next beat holds; the last beats of a word may hold none."""
-    return min(s.chip.beat_lanes, s.chip.lanes - s.dma.part * s.chip.beat_lanes)
+    return max(0, min(s.chip.beat_lanes, s.chip.lanes - s.dma.part * s.chip.beat_lanes))
 
 
 @clocked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arch.events import Event
-from arch.isa import Base, Emission, Moving, Reduction, Rounding, Stationary, Traversal
+from arch.isa import BYTE_BITS, Base, Emission, Moving, Reduction, Rounding, Stationary, Traversal
 from arch.modes import CELL_INDEX_BITS
 from arch.numerics import advance, fits, narrowed, rounded
 from sim.stepping_cells import clocked, copy
@@ -92,13 +92,19 @@ def clock_saturation(s, i):
         _rectify(s, i)
     value = emission.value[:count]
     word = s.writer.value[:count]
-    bits = s.chip.word_bits
+    bits = _bits(s, i)
     overflow = i.overflow
     saturations = 0
     for cell in range(count):
         saturations += not fits(value[cell], bits)
         word[cell] = narrowed(value[cell], bits, overflow)
     s.counters[0, Event.SATURATIONS] += saturations
+
+
+@clocked
+def _bits(s, i):
+    """Bits that results have to fit."""
+    return BYTE_BITS if i.target_storage else s.chip.word_bits
 
 
 @clocked
@@ -227,9 +233,9 @@ def _round_row(s, i, memory, stage):
             value[cell] = rounded(sums[cell] + old, shift, rounding, 0)
     lost = 0
     if based:
+        bits = _bits(s, i)
         for cell in range(count):
-            # the old weight fits its word, so a result that equals it does
-            lost += sums[cell] != 0 and value[cell] == base[cell]
+            lost += sums[cell] != 0 and value[cell] == base[cell] and fits(base[cell], bits)
     emission.lost = lost
     emission.target = s.step.target[stage]
     emission.valid = 1

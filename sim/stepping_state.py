@@ -214,6 +214,7 @@ DMA = _record(
     held=_INT,  # `value` is a whole word: the one to be written to the chip, or the one that leaves
     value=(np.int16, (MAX_LANES,)),
     part=_INT,  # the word's next beat
+    word_beats=_INT,
     beats=_INT,  # not yet moved outside
     outside_line=_INT,  # first beat of the line outside, and the beat of it that is next
     outside_column=_INT,

@@ -127,7 +127,7 @@ def _trained(name: str, net: str, entry: str, chip: Chip) -> Case:
     place = _STEPS + len(name)
     given = {"input": samples[place].transpose(1, 2, 0), "label": labels[place, None].astype(np.float64)}
     inputs = {
-        region: quantised(given[region].reshape(shape.shape), shape.fraction, chip, region)
+        region: quantised(given[region].reshape(shape.shape), shape.fraction, shape.largest(chip), region)
         for region, shape in program.inputs.items()
     }
     return Case(name, program, entry, inputs)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from arch.chip import Chip
-from arch.isa import ENGINE_OF, Base, Compute, Instruction, Load, Loss, Overflow, Rounding, Transfer
+from arch.isa import ENGINE_OF, Base, Compute, Instruction, Load, Loss, Overflow, Rounding, Storage, Transfer
 from arch.legal import problems
 from arch.modes import MODES
 from arch.program import Program
@@ -24,7 +24,13 @@ from testbenches.transfers import TRANSFERS
 _CANDIDATES = 12
 """Draws of an instruction; the one that hits most holes is taken, or the first that can bring the event."""
 _LENGTH = 8
-_ENUMS: dict[str, type[IntEnum]] = {"rounding": Rounding, "overflow": Overflow, "base": Base}
+_ENUMS: dict[str, type[IntEnum]] = {
+    "rounding": Rounding,
+    "overflow": Overflow,
+    "base": Base,
+    "storage": Storage,
+    "target_storage": Storage,
+}
 _FLAGS = ("mask", "relu", "negate")
 _EVENTS = {
     ("event", "saturation"): "extremes",

@@ -46,6 +46,8 @@ GROUPS = (
     Group("TRANSFER, direction, memory, bursts", _T, (transfer.DIRECTION, transfer.MEMORY, transfer.BURSTS)),
     Group("TRANSFER, direction, memory, engines", _T, (transfer.DIRECTION, transfer.MEMORY, transfer.RAN_BESIDE)),
     Group("TRANSFER, direction, beats of a word", _T, (transfer.DIRECTION, transfer.BEATS)),
+    Group("TRANSFER, direction, memory, storage", _T, (transfer.DIRECTION, transfer.MEMORY, transfer.STORAGE)),
+    Group("TRANSFER, lines, storage", _T, (transfer.LINE, transfer.STORAGE)),
     Group("TRANSFER, memory, place", _T, (transfer.MEMORY, transfer.PLACE)),
     Group("TRANSFER, memory, pages", _T, (transfer.MEMORY, transfer.PAGES)),
     Group("TRANSFER, memory, count", _T, (transfer.MEMORY, transfer.COUNT)),

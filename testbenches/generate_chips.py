@@ -54,7 +54,8 @@ def random_chips(count: int, seed: int) -> list[Chip]:
     """`count` chips that take turns in their taps; the same seed gives the same chips.
 
     Chips 1 and 2 take several beats a weight row, 1 with a last beat that is partial, 2 with whole ones, and have the
-    accumulator banks and lanes for walks that drain several rows. Chip 5 has an external memory of 4 beats a word.
+    accumulator banks and lanes for walks that drain several rows. Chip 5 has an external memory of 4 beats a word, and
+    of bytes.
     """
     return [_numbered(number, seed).replace(name=f"random-{number}") for number in range(count)]
 
@@ -65,7 +66,7 @@ def _numbered(number: int, seed: int) -> Chip:
     while True:
         chip = random_chip(rng, TAPS[number % len(TAPS)])
         partial = chip.taps % chip.weight_memory.banks > 0
-        if number == 5 and (chip.external_memory is None or chip.external_beats != 4):
+        if number == 5 and not (chip.external_beats == 4 and chip.stores_bytes):
             continue
         if number not in (1, 2) or (_drains_slowly(chip) and partial == (number == 1)):
             return chip

@@ -10,6 +10,8 @@ from arch.chip import Chip
 from arch.image import Image
 from testbenches.transfers import generated_words
 
+_LARGEST = (1 << 15) - 1
+"""Of the external memory, whose elements have 16 bits whatever the chip's have."""
 _MEMORIES = ("feature", "gradient", "weight", "external")
 
 
@@ -19,17 +21,18 @@ def random_image(chip: Chip, rng: np.random.Generator) -> Image:
     for name in _MEMORIES:
         array = getattr(image, name)
         flat = array.reshape(-1, chip.lanes)
+        largest = _LARGEST if name == "external" else chip.largest
         style = np.repeat(rng.integers(6, size=len(flat) // 4 + 1), 4)[: len(flat), None]
         shape = flat.shape
         flat[:] = np.choose(
             style,
             [
                 np.zeros(shape, np.int64),
-                rng.choice([-chip.largest - 1, chip.largest], shape),
+                rng.choice([-largest - 1, largest], shape),
                 rng.integers(-2, 2 * chip.lanes, shape),
                 rng.choice([-1, 1], shape) << rng.integers(chip.word_bits - 1, size=shape),
-                rng.integers(-chip.largest - 1, chip.largest + 1, shape),
-                rng.integers(-chip.largest - 1, chip.largest + 1, shape) * rng.integers(2, size=shape),
+                rng.integers(-largest - 1, largest + 1, shape),
+                rng.integers(-largest - 1, largest + 1, shape) * rng.integers(2, size=shape),
             ],
         )
     return image

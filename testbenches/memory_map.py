@@ -16,7 +16,6 @@ from testbenches.external import external_bytes
 
 READ, WRITE = 0xF0, 0xF1
 """Kinds of transactions: what is done, and above it a bit for each byte that is selected."""
-_LOW, _HIGH = 0x31, 0xC1
 _OUTSIDE = WRITE ^ 0xF5
 """What makes a write one to the memory outside, which only `testbenches.native` plays."""
 
@@ -96,10 +95,10 @@ def input_words(program: Program, values: dict[str, np.ndarray]) -> list[tuple[i
 def _written(
     change: int, addresses: np.ndarray, words: np.ndarray, marks: np.ndarray
 ) -> list[tuple[int, np.ndarray, np.ndarray]]:
-    """Writes of the halves that are marked, by kind; `change` is what its lowest digit differs by."""
-    halves = {_LOW: 0xFFFF, _HIGH: 0xFFFF0000, WRITE: 0xFFFFFFFF}
-    found = [(kind ^ change, np.flatnonzero(marks == mark)) for kind, mark in halves.items()]
-    return [(kind, addresses[places], words[places]) for kind, places in found if len(places)]
+    """Writes of the bytes that are marked, by kind; `change` is what its lowest digit differs by."""
+    selected = np.packbits(marks.view(np.uint8).reshape(-1, 4) != 0, axis=1, bitorder="little")[:, 0]
+    places = [(bits, np.flatnonzero(selected == bits)) for bits in range(1, 16)]
+    return [(bits << 4 | 1 ^ change, addresses[some], words[some]) for bits, some in places if len(some)]
 
 
 def _bus_words(chip: Chip) -> int:

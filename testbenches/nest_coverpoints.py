@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from arch.isa import Base, Compute, Emission, Moving, Overflow, Rounding, Space, Stationary, Traversal
+from arch.isa import Base, Compute, Emission, Moving, Overflow, Rounding, Space, Stationary, Storage, Traversal
 from arch.legal import problems
 from arch.limits import memory_words
 from arch.modes import MODES, mode_of
@@ -225,6 +225,7 @@ ITERATIONS = Coverpoint(
 )
 ROUNDING = member("rounding", Rounding)
 OVERFLOW = member("overflow", Overflow)
+STORAGE = member("target_storage", Storage)
 EVENT = Coverpoint("event", ("none", "saturation", "lost update", "both"), event_class)
 ZEROS = Coverpoint("products with a zero", ("none", "some", "all"), _zeros)
 MASK, RELU, NEGATE = flag("mask"), flag("relu"), flag("negate")

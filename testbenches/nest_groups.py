@@ -161,6 +161,18 @@ NEST_GROUPS = (
         (Rule("one iteration is all", lambda p: p["mode"] in _ONCE and p["iterations"] != "one"),),
     ),
     Group("mode, rounding, overflow, event", _C, (nest.MODE, nest.ROUNDING, nest.OVERFLOW, nest.EVENT), EVENT_RULES),
+    Group("mode, overflow, bits of a result", _C, (nest.MODE, nest.OVERFLOW, nest.STORAGE)),
+    Group(
+        "base, event, bits of a result",
+        _C,
+        (nest.BASE, nest.EVENT, nest.STORAGE),
+        (
+            Rule(
+                "an update is lost only where a weight row is updated",
+                lambda p: p["base"] != "ROW" and p["event"] in ("lost update", "both"),
+            ),
+        ),
+    ),
     Group(
         "mode, products with a zero",
         _C,

@@ -10,7 +10,20 @@ import numpy as np
 
 from arch.chip import Chip
 from arch.fields import ROW_BITS
-from arch.isa import Base, Compute, Emission, Moving, Overflow, Reduction, Rounding, Space, Stationary, Traversal
+from arch.isa import (
+    BYTE_BITS,
+    Base,
+    Compute,
+    Emission,
+    Moving,
+    Overflow,
+    Reduction,
+    Rounding,
+    Space,
+    Stationary,
+    Storage,
+    Traversal,
+)
 from arch.limits import memory_words
 from arch.modes import MODES, SKIPPING
 from arch.nest_rules import most_iterations
@@ -56,6 +69,7 @@ def random_nest(chip: Chip, rng: np.random.Generator, kind: str, widest: int = 6
         negate=int(rng.integers(2)),
         rounding=Rounding(int(rng.integers(len(Rounding)))),
         overflow=Overflow(int(rng.integers(len(Overflow)))),
+        target_storage=Storage(int(chip.word_bits > BYTE_BITS and rng.random() < 0.3)),
     )
     nest = replace(nest, base=_base(nest, rng), iterations=corner(rng, 1, most_iterations(nest, chip)))
     if not writes_rows(nest):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arch.isa import OnChip, Space
+from arch.isa import OnChip, Space, Storage
 from arch.limits import memory_words
 from arch.pages import spaces
 from arch.transfer import burst_beats, bursts, chip_span, line_words
@@ -67,5 +67,6 @@ BURSTS = Coverpoint("bursts", ("one a line", "several a line", "a longest one"),
 PLACE = Coverpoint("place", EXTENT, _place, ("word", "row"))
 OUTSIDE = Coverpoint("outside", ("first", "later"), _outside, ("external",))
 BEATS = Coverpoint("beats of a word", ("1", "2", "4", "8"), lambda s: str(s.chip.external_beats))
+STORAGE = member("storage", Storage)
 PAGES = Coverpoint("pages", ("one", "several"), _pages)
 RAN_BESIDE = Coverpoint("beside", BESIDE, lambda s: s.beside)

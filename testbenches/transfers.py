@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from arch.chip import Chip
-from arch.isa import OnChip, Space, Transfer
+from arch.isa import OnChip, Space, Storage, Transfer
 from arch.limits import memory_words
 from testbenches.nests import corner, place
 
@@ -28,7 +28,8 @@ def random_transfer(chip: Chip, rng: np.random.Generator, kind: str) -> Transfer
     memory = OnChip(int(rng.integers(len(OnChip))))
     unit = chip.taps if memory == OnChip.WEIGHT else 1
     limit = chip.weight_rows if memory == OnChip.WEIGHT else memory_words(chip, Space(memory))
-    outside = generated_words(chip)
+    storage = Storage(int(chip.stores_bytes and rng.random() < 0.4))
+    outside = generated_words(chip) * (2 if storage == Storage.BYTE else 1)
     lines = corner(rng, 1, 6) if rng.random() < 0.6 else 1
     count = corner(rng, 1, max(1, min(_LONGEST, limit, outside) // (lines * unit)))
     pitch = count + int(rng.integers(3))
@@ -47,4 +48,5 @@ def random_transfer(chip: Chip, rng: np.random.Generator, kind: str) -> Transfer
         lines=lines,
         pitch=0 if memory == OnChip.WEIGHT else pitch,
         external_pitch=external_pitch,
+        storage=storage,
     )

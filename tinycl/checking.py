@@ -124,7 +124,7 @@ class Probe:
         region = self.homes.get(name)
         if region is not None:
             moved = np.moveaxis(values, 0, -1) if values.ndim == 3 else values
-            integers = quantised(moved, region.fraction, self.chip, name)
+            integers = quantised(moved, region.fraction, region.largest(self.chip), name)
             self.machine.image.write(region, integers.reshape(region.shape), self.chip)
 
     def _note(self, step: Run, words: dict[str, np.ndarray]) -> None:

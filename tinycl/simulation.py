@@ -106,7 +106,7 @@ def _activity(program: Program, entry: str, result: Result) -> dict[str, int]:
         "multiplications with a zero": products.zero,
         "additions before accumulators": activity.reduction_additions(steps, chip),
         "accumulations": activity.accumulations(steps, chip),
-        "external beats": activity.external_beats(events, chip),
+        "external beats": activity.external_beats(events),
     }
     for engine in ENGINES:
         name = f"{engine.name.lower()} idle cycles"

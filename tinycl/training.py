@@ -71,13 +71,15 @@ def chip_inputs(program: Program, samples: np.ndarray, labels: np.ndarray | None
     """
     region = program.inputs["input"]
     values = np.moveaxis(samples, 1, -1) if samples.ndim == 4 else samples
-    _warn_if_clipped(values, (program.chip.largest + 1) * 2.0**-region.fraction)
-    inputs = {"input": quantised(values, region.fraction, program.chip, "input")}
+    largest = region.largest(program.chip)
+    _warn_if_clipped(values, (largest + 1) * 2.0**-region.fraction)
+    inputs = {"input": quantised(values, region.fraction, largest, "input")}
     target = label_region(program)
     if target:
         given = np.zeros((len(samples), *target.shape)) if labels is None else np.asarray(labels)
         given = np.moveaxis(given, 1, -1) if given.ndim == 4 else given
-        inputs["label"] = quantised(given.reshape(-1, *target.shape), target.fraction, program.chip, "label")
+        largest = target.largest(program.chip)
+        inputs["label"] = quantised(given.reshape(-1, *target.shape), target.fraction, largest, "label")
     return inputs
 
 

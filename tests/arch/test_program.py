@@ -160,11 +160,11 @@ def test_illegal_programs_are_refused():
 
 
 def test_quantising_rounds_half_up_saturates_and_refuses_nan():
-    found = quantised(np.array([0.5, -0.5, 1.5, 9.0, -9.0]), 0, Chip.load("paper"))
+    found = quantised(np.array([0.5, -0.5, 1.5, 9.0, -9.0]), 0, Chip.load("paper").largest)
     assert found.tolist() == [1, 0, 2, 9, -9]
-    assert quantised(np.array([9.0, -9.0]), 12, TINY).tolist() == [32767, -32768]
+    assert quantised(np.array([9.0, -9.0]), 12, TINY.largest).tolist() == [32767, -32768]
     with pytest.raises(ValueError, match="w must be finite"):
-        quantised(np.array([np.nan]), 3, TINY, "w")
+        quantised(np.array([np.nan]), 3, TINY.largest, "w")
 
 
 def _with_external(words: int) -> Program:

@@ -1,5 +1,7 @@
 """TRANSFER: what it moves, in how many cycles, by which bursts, and what is refused."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from arch.chip import Chip
 from arch.counts import counted
 from arch.events import Event
-from arch.isa import Engine, OnChip, Opcode, Transfer, executed
+from arch.isa import Engine, OnChip, Opcode, Storage, Transfer, executed
 from arch.legal import IllegalInstruction, check
 from arch.timing import duration
 from arch.transfer import BOUNDARY, bursts, chip_span, external_span, moved_words
@@ -30,7 +32,7 @@ ROWS = Transfer(memory=OnChip.WEIGHT, row=3, count=2, lines=3, external=1, exter
         (Transfer(external=8191, count=2), "end within the 8192 words of the external memory, not at 8193"),
         (Transfer(external=(1 << 32) - 1), "8192 words of the external memory"),
         (Transfer(count=1 << 20), "count must be 0 to"),
-        (Transfer(storage=1), "storage must be 0"),  # type: ignore[arg-type]
+        (Transfer(storage=Storage.BYTE), "storage must be WORD on chip tiny: bytes need 2, 4, 8 or 16 lanes"),
         (Transfer(wait=8), "engines of this version"),
     ],
 )
@@ -66,19 +68,36 @@ def test_cycles_are_counted_by_hand():
     assert duration(Transfer(), PAPER) == 50 + 2 + 1
 
 
-def test_words_are_counted_on_both_sides():
+def test_words_are_counted_inside_and_beats_outside():
     assert counted(IN, TINY) == {
         Event.INSTRUCTIONS: 1,
         Event.BUSY: 44,
-        Event.EXTERNAL_READS: 20,
+        Event.EXTERNAL_READS: 40,
         Event.FEATURE_WRITES: 20,
     }
     assert counted(ROWS, TINY) == {
         Event.INSTRUCTIONS: 1,
         Event.BUSY: 53,
         Event.WEIGHT_READS: 24,
-        Event.EXTERNAL_WRITES: 24,
+        Event.EXTERNAL_WRITES: 48,
     }
+
+
+def test_bytes_take_half_the_beats():
+    octets = replace(IN, storage=Storage.BYTE)
+    assert external_span(octets, PAPER) == range(1, 18)  # words 3 ... 34 of bytes, two in each of 16 bits
+    # latency 50: cycles 50 ... 69 bring 20 beats of a word each
+    assert duration(octets, PAPER) == 50 + 20 + 1
+    assert duration(replace(octets, outward=1), PAPER) == 50 + 20 + 2
+    assert counted(octets, PAPER)[Event.EXTERNAL_READS] == 20 == counted(octets, PAPER)[Event.FEATURE_WRITES]
+    assert list(bursts(octets, PAPER)) == [(3 + 9 * line, 5) for line in range(4)]
+    last = Transfer(external=2 * PAPER.external_words - 1, storage=Storage.BYTE)
+    check(last, PAPER)
+    with pytest.raises(IllegalInstruction, match="4194304 words of the external memory, not at 4194305"):
+        check(replace(last, count=2), PAPER)
+    for chip in (PAPER.replace(external_memory={"bytes_per_cycle": 16, "latency_cycles": 50, "bytes": 65536}), TINY):
+        with pytest.raises(IllegalInstruction, match="storage must be WORD"):
+            check(octets, chip)
 
 
 @given(st.integers(0, 3000), st.integers(1, 900), st.integers(1, 5), st.integers(0, 1200))

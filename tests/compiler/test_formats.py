@@ -70,7 +70,7 @@ class RoundedTwin(FloatTwin):
         return np.ldexp(self.integers(name, value).astype(np.float64), -self.fraction[name])
 
     def integers(self, name: str, value: np.ndarray) -> np.ndarray:
-        return quantised(value, self.fraction[name], self.chip, name)
+        return quantised(value, self.fraction[name], self.chip.largest, name)
 
     def infer(self, sample: np.ndarray) -> np.ndarray:
         return super().infer(self.rounded("input", sample))
@@ -147,7 +147,7 @@ def test_factors_are_held_well(optimiser):
     for item in graph.operations:
         for name in item.factors:
             values = graph.values[name]
-            words = quantised(values, fraction[name], PAPER, name)
+            words = quantised(values, fraction[name], PAPER.largest, name)
             error = np.abs(np.ldexp(words.astype(np.float64), -fraction[name]) - values).max()
             bound = 2.0**-4 if item.operator == Operator.UPDATE else 2.0**-8
             assert error <= bound * np.abs(values).max(), (item, fraction[name])
@@ -289,7 +289,7 @@ def test_deviations_are_in_steps():
     graph, _, fraction, samples, _ = prepared(network(), None)
     twin = FloatTwin(graph)
     twin.infer(samples[0])
-    words = quantised(twin.tensors["conv1"], fraction["conv1"], PAPER).astype(np.int64)
+    words = quantised(twin.tensors["conv1"], fraction["conv1"], PAPER.largest).astype(np.int64)
     assert deviations(twin, {"conv1": words}, fraction, PAPER)["conv1"].error < 0.5
     words[0, 0, 0] = PAPER.largest
     words += 3

@@ -28,7 +28,7 @@ def built(network: Network, samples: np.ndarray, chip: Chip = PAPER) -> Build:
 def on_chip(build: Build, sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The chip's input and result as real numbers, (C, H, W)."""
     assert build.program and build.fractions and build.graph
-    words = quantised(sample, build.fractions["input"], build.chip, "input")
+    words = quantised(sample, build.fractions["input"], build.chip.largest, "input")
     found = FastMachine(build.program).run("infer", {"input": words.transpose(1, 2, 0)[None]}).outputs["logits"]
     channels, height, width = sample.shape
     result = found.reshape(height, width, channels).transpose(2, 0, 1)

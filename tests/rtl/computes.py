@@ -9,6 +9,7 @@ import numpy as np
 
 from arch.chip import Chip
 from arch.isa import (
+    BYTE_BITS,
     Base,
     Compute,
     Destination,
@@ -22,6 +23,7 @@ from arch.isa import (
     Route,
     Space,
     Stationary,
+    Storage,
     Traversal,
 )
 from arch.legal import problems
@@ -268,6 +270,7 @@ class Draw:
             f["base"] = Base(self.below(2))
             f["bias_word"] = self.below(self.chip.taps - f["outer"] + 1) if f["base"] == Base.BIAS else 0
         f |= {"base_shift": self.below(14), "rounding": Rounding(self.below(4)), "overflow": Overflow(self.below(2))}
+        f["target_storage"] = Storage(int(self.chip.word_bits > BYTE_BITS and self.chance(3)))
         f["shift"] = self.below(18) if self.below(8) else self.below(self.chip.accumulator_bits)
 
 

@@ -19,6 +19,7 @@ from arch.isa import (
     Route,
     Space,
     Stationary,
+    Storage,
     Traversal,
 )
 from arch.modes import BY_LANE, mode_of
@@ -320,7 +321,7 @@ class Reference:
             value = self._rounded(c, int(values[lane]) + (base << c.base_shift), 0, lane)
             if (c.relu and value < 0) or (mask is not None and mask[lane] <= 0):
                 value = 0
-            self._memory(c.target_space)[address, lane] = self._narrowed(value, c.overflow)
+            self._memory(c.target_space)[address, lane] = self._narrowed(value, c.overflow, c.target_storage)
 
     def _emit_row(self, row: int, values: np.ndarray) -> None:
         c = self.c
@@ -328,8 +329,9 @@ class Reference:
             for lane in range(self.chip.lanes):
                 old, added = int(self.image.weight[row, t, lane]), int(values[t, lane])
                 value = self._rounded(c, added + (old << c.base_shift if c.base == Base.ROW else 0), t, lane)
-                self.events[Event.LOST_UPDATES] += c.base == Base.ROW and added != 0 and value == old
-                self.image.weight[row, t, lane] = self._narrowed(value, c.overflow)
+                new = self._narrowed(value, c.overflow, c.target_storage)
+                self.events[Event.LOST_UPDATES] += c.base == Base.ROW and added != 0 and value == old == new
+                self.image.weight[row, t, lane] = new
 
     def _rounded(self, c: Compute, value: int, t: int, lane: int) -> int:
         one = 1 << c.shift
@@ -345,8 +347,8 @@ class Reference:
         self.image.random[t, lane] = following ^ following << 5 & 0xFFFFFFFF
         return (value + (state * one >> 32)) // one
 
-    def _narrowed(self, value: int, overflow: Overflow) -> int:
-        low, high = -self.chip.largest - 1, self.chip.largest
+    def _narrowed(self, value: int, overflow: Overflow, storage: Storage = Storage.WORD) -> int:
+        low, high = (-128, 127) if storage == Storage.BYTE else (-self.chip.largest - 1, self.chip.largest)
         self.events[Event.SATURATIONS] += not low <= value <= high
         if overflow == Overflow.WRAP:
             return (value - low) % (high - low + 1) + low

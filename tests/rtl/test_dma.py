@@ -5,7 +5,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from arch.chip import Chip
-from arch.isa import OnChip, Transfer, encode
+from arch.isa import OnChip, Storage, Transfer, encode
 from arch.transfer import bursts, moved_words, transfer_cycles
 from rtl.axi import Bursts
 from rtl.dma import DmaEngine
@@ -14,6 +14,9 @@ CHIP = Chip.load("tiny").replace(
     external_memory={"bytes_per_cycle": 4, "latency_cycles": 9, "bytes": 1 << 16}, name="slow"
 )
 WORD = CHIP.external_word_bytes
+OCTETS = Chip.load("tiny").replace(
+    lanes=4, external_memory=CHIP.external_memory.model_dump(), vector_unit={"elements_per_cycle": 4}, name="octets"
+)
 TRANSFERS = {
     "short": Transfer(external=5, count=3, word=7),
     "long": Transfer(external=120, count=150, word=3),
@@ -114,8 +117,9 @@ class Outside:
 class Bench:
     """The engine, the memory outside, and feature words that hold their own numbers."""
 
-    def __init__(self, rng: np.random.Generator | None = None):
-        self.engine = DmaEngine(CHIP)
+    def __init__(self, rng: np.random.Generator | None = None, chip: Chip = CHIP):
+        self.chip = chip
+        self.engine = DmaEngine(chip)
         self.outside = Outside(self.engine, rng)
         self.written: list[tuple[int, list[int]]] = []
 
@@ -125,19 +129,19 @@ class Bench:
         port = self.engine.feature
         done = bool(context.get(self.engine.done))
         place, bank = context.get(port.place), context.get(port.bank)
-        word = place * CHIP.kernel + bank
+        word = place * self.chip.kernel + bank
         if context.get(port.write):
-            self.written.append((word, [context.get(port.value[lane]) for lane in range(CHIP.lanes)]))
+            self.written.append((word, [context.get(port.value[lane]) for lane in range(self.chip.lanes)]))
         reads = context.get(port.read)
         self.outside.sample(context)
         await context.tick()
         if reads:
-            for lane in range(CHIP.lanes):
+            for lane in range(self.chip.lanes):
                 context.set(port.data[lane], word * 4 + lane)
         return done
 
     async def begin(self, context, transfer: Transfer):
-        context.set(self.engine.instruction, encode(transfer, CHIP))
+        context.set(self.engine.instruction, encode(transfer, self.chip))
         context.set(self.engine.start, 1)
         await self.tick(context)
         context.set(self.engine.start, 0)
@@ -228,3 +232,39 @@ def test_moved_words_are_read_one_a_word():
             halves = [word * 4 + lane for lane in range(CHIP.lanes)] + [0]
             assert made.outside.written[place] == halves[0] | halves[1] << 16
             assert made.outside.written[place + 4] == halves[2] | halves[3] << 16
+
+
+@pytest.mark.parametrize("stalls", [None, 1, 2])
+def test_bytes_come_with_their_signs_in_half_the_beats(stalls):
+    made = Bench(None if stalls is None else np.random.default_rng(stalls), OCTETS)
+    transfer = Transfer(external=121, count=150, word=3, storage=Storage.BYTE)
+    cycles = []
+
+    async def bench(context):
+        await made.begin(context, transfer)
+        cycles.append(await made.end(context))
+
+    _simulate(made.engine, bench)
+    octets = made.outside.memory.view(np.int8).reshape(-1, OCTETS.lanes)[121:271].tolist()
+    assert made.written == list(zip(range(3, 153), octets, strict=True))
+    assert min(map(min, octets)) < 0 and made.outside.quiet
+    assert (cycles[0] == transfer_cycles(transfer, OCTETS) == 9 + 150 + 1) == (stalls is None)
+
+
+@pytest.mark.parametrize("stalls", [None, 1, 2])
+def test_the_lowest_bytes_leave(stalls):
+    made = Bench(None if stalls is None else np.random.default_rng(stalls), OCTETS)
+    transfer = Transfer(external=21, count=4, lines=3, pitch=60, external_pitch=5, outward=1, storage=Storage.BYTE)
+
+    async def bench(context):
+        await made.begin(context, transfer)
+        cycles = await made.end(context)
+        assert stalls or cycles == transfer_cycles(transfer, OCTETS) == 9 + 12 + 2
+
+    _simulate(made.engine, bench)
+    wanted = {}
+    for line in range(3):
+        for i in range(4):
+            word = 60 * line + i
+            wanted[(21 + 5 * line + i) * 4] = sum((word * 4 + lane) % 256 << 8 * lane for lane in range(4))
+    assert made.outside.written == wanted

@@ -7,7 +7,20 @@ from dataclasses import replace
 import numpy as np
 
 from arch.chip import Chip
-from arch.isa import Base, Compute, Emission, Moving, Overflow, Reduction, Rounding, Space, Stationary, Traversal
+from arch.isa import (
+    BYTE_BITS,
+    Base,
+    Compute,
+    Emission,
+    Moving,
+    Overflow,
+    Reduction,
+    Rounding,
+    Space,
+    Stationary,
+    Storage,
+    Traversal,
+)
 from arch.legal import problems
 from arch.modes import SKIPPING, mode_fields
 from arch.nest_rules import most_iterations, walks
@@ -76,6 +89,7 @@ def _numbers(chip: Chip, rng: np.random.Generator, blank: Compute) -> dict:
         "shift": shift,
         "rounding": Rounding(int(rng.integers(4))),
         "overflow": Overflow(int(rng.integers(2))),
+        "target_storage": Storage(int(chip.word_bits > BYTE_BITS and rng.random() < 0.3)),
         "negate": int(rng.integers(2)),
         "relu": 0 if rows else int(rng.integers(2)),
         "mask": int(blank.emission == Emission.POSITION and rng.random() < 0.4),

@@ -28,6 +28,7 @@ from arch.isa import (
     Route,
     Space,
     Stationary,
+    Storage,
     Transfer,
     Traversal,
 )
@@ -90,11 +91,27 @@ class Reference:
             else:
                 memory, first = self._memory(Space(transfer.memory)), transfer.word + line * transfer.pitch
             inside = memory[first * taps : (first + transfer.count) * taps]
-            outside = self.image.external[transfer.external + line * transfer.external_pitch :][: len(inside)]
-            if transfer.outward:
-                outside[:] = inside
+            first = (transfer.external + line * transfer.external_pitch) * self.chip.lanes
+            self._move(inside.reshape(-1), first, transfer)
+
+    def _move(self, inside: np.ndarray, first: int, transfer: Transfer) -> None:
+        """A line of elements, one by one; element `first` outside is the first one's."""
+        outside, bits = self.image.external.reshape(-1), self.chip.word_bits
+        for index, element in enumerate(inside.tolist()):
+            if transfer.storage == Storage.BYTE:
+                cell, high = divmod(first + index, 2)
+                low_byte, high_byte = int(outside[cell]) % 256, int(outside[cell]) // 256
+                if not transfer.outward:
+                    byte = high_byte % 256 if high else low_byte
+                    inside[index] = byte - 256 if byte > 127 else byte
+                elif high:
+                    outside[cell] = (element + 128) % 256 * 256 - 128 * 256 + low_byte
+                else:
+                    outside[cell] = high_byte * 256 + element % 256
+            elif transfer.outward:
+                outside[first + index] = element
             else:
-                inside[:] = outside
+                inside[index] = (int(outside[first + index]) + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1)
 
     def _loss(self, loss: Loss) -> None:
         lanes = self.chip.lanes
@@ -111,9 +128,9 @@ class Reference:
             target[index] = self._fitted(value, Overflow.SAT)
         self._memory(Space(1 - loss.space))[loss.target : loss.target + words] = target.reshape(words, lanes)
 
-    def _fitted(self, value: int, overflow: Overflow) -> int:
+    def _fitted(self, value: int, overflow: Overflow, storage: Storage = Storage.WORD) -> int:
         """`value` as a stored word; counts it if it does not fit."""
-        low, high = -self.chip.largest - 1, self.chip.largest
+        low, high = (-128, 127) if storage == Storage.BYTE else (-self.chip.largest - 1, self.chip.largest)
         if low <= value <= high:
             return value
         self.events[Event.SATURATIONS] += 1
@@ -400,7 +417,7 @@ class Reference:
             value = self._rounded(value, compute, 0, lane)
             if (compute.relu and value < 0) or (mask is not None and mask[lane] <= 0):
                 value = 0
-            memory[place, lane] = self._fitted(value, compute.overflow)
+            memory[place, lane] = self._fitted(value, compute.overflow, compute.target_storage)
 
     def _emit_row(self, compute: Compute, row: int, sums: np.ndarray) -> None:
         weights = self.image.weight[row]
@@ -409,8 +426,9 @@ class Reference:
                 total, old = int(sums[tap, lane]), int(weights[tap, lane])
                 based = compute.base == Base.ROW
                 value = self._rounded(total + (old * 2**compute.base_shift if based else 0), compute, tap, lane)
-                self.events[Event.LOST_UPDATES] += int(based and total != 0 and value == old)
-                weights[tap, lane] = self._fitted(value, compute.overflow)
+                new = self._fitted(value, compute.overflow, compute.target_storage)
+                self.events[Event.LOST_UPDATES] += int(based and total != 0 and value == old == new)
+                weights[tap, lane] = new
 
 
 def _writes_rows(compute: Compute) -> bool:

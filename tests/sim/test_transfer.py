@@ -9,7 +9,7 @@ import pytest
 from arch.chip import Chip
 from arch.events import Event
 from arch.image import Image
-from arch.isa import ENGINES, Destination, Engine, Halt, Instruction, Load, OnChip, Transfer
+from arch.isa import ENGINES, Destination, Engine, Halt, Instruction, Load, OnChip, Storage, Transfer
 from arch.layout import Kind, Region, Store
 from arch.legal import problems
 from arch.program import Entry, Program, Step
@@ -21,7 +21,8 @@ from testbenches.images import random_image
 from testbenches.transfers import TRANSFERS, random_transfer
 
 TINY = Chip.load("tiny")
-CHIPS = [TINY, *(chip for chip in random_chips(8, 2) if chip.external_memory)]
+OCTETS = random_chips(6, 1)[5]
+CHIPS = [TINY, *(chip for chip in (*random_chips(8, 2), OCTETS) if chip.external_memory)]
 MACHINES = (FastMachine, SteppingMachine)
 
 
@@ -42,14 +43,16 @@ def moved(transfer: Transfer, image: Image, chip: Chip) -> Image:
     memory = getattr(image, transfer.memory.name.lower()).reshape(-1, chip.lanes)
     weights = transfer.memory == OnChip.WEIGHT
     unit = chip.taps if weights else 1
+    octets = image.external.view(np.int8).reshape(-1, chip.lanes)
+    external, spare = (octets, 0) if transfer.storage == Storage.BYTE else (image.external, 16 - chip.word_bits)
     for line in range(transfer.lines):
         for i in range(transfer.count * unit):
             first = (transfer.row + line * transfer.count) * unit if weights else transfer.word + line * transfer.pitch
             outside = transfer.external + line * transfer.external_pitch + i
             if transfer.outward:
-                image.external[outside] = memory[first + i]
+                external[outside] = memory[first + i].astype(external.dtype)
             else:
-                memory[first + i] = image.external[outside]
+                memory[first + i] = external[outside].astype(np.int16) << spare >> spare
     return image
 
 
@@ -71,6 +74,13 @@ def test_words_lie_where_the_fields_say(machine, kind, chip):
         seen += expected.differences(image) > 0
 
 
+def test_bytes_are_among_what_is_moved():
+    rng = np.random.default_rng(5)
+    drawn = [random_transfer(OCTETS, rng, TRANSFERS[0]) for _ in range(40)]
+    assert OCTETS.word_bits == 16 and {item.storage for item in drawn} == set(Storage)
+    assert {chip.word_bits for chip in CHIPS if chip.stores_bytes} > {16}
+
+
 @pytest.mark.parametrize("machine", MACHINES)
 def test_cycles_of_a_program(machine):
     # cycle 1 fetches, 2 waits; 20 words in take 44 cycles, 3 ... 46; fetch and wait; 3 words out take 3 + 6 + 2
@@ -78,7 +88,7 @@ def test_cycles_of_a_program(machine):
     result = machine(program(dma, Image.blank(TINY, external_words=64))).run("main", trace=True)
     assert [item.cycle for item in result.retirements if item.engine == Engine.DMA] == [46, 59, 61]
     counters = dict(zip(Event, result.counters[Engine.DMA].tolist(), strict=True))
-    wanted = {Event.INSTRUCTIONS: 3, Event.BUSY: 55, Event.EXTERNAL_READS: 20, Event.EXTERNAL_WRITES: 3}
+    wanted = {Event.INSTRUCTIONS: 3, Event.BUSY: 55, Event.EXTERNAL_READS: 40, Event.EXTERNAL_WRITES: 6}
     wanted |= {Event.FEATURE_WRITES: 20, Event.FEATURE_READS: 3}
     assert {event: count for event, count in counters.items() if count} == wanted
 
