@@ -1,7 +1,7 @@
 """Where a tensor's elements lie: named regions of the memories, and the way between integers and words.
 
 The feature and gradient memories are arrays [words, lanes], the weight memory is [rows, taps, lanes]; all hold int16,
-and so does the external memory but for tensors of 8 bits, whose bytes lie two in an int16, the first one low.
+and so does the external memory but for packed tensors, whose bytes lie two in an int16, the first one low.
 """
 
 from __future__ import annotations
@@ -137,8 +137,9 @@ class Region(BaseModel):
     """A named tensor in a memory: real value = integer / 2**fraction.
 
     `base` is a word (feature, gradient; of a map or vector also outside) or a row (weight kinds, there or outside);
-    `pitch` is the words from a map's row to its next, `plane` from a group of L channels to the next. Elements of 8
-    `bits` lie outside as bytes, where `base`, `pitch` and `plane` count words of L bytes; on the chip they are words.
+    `pitch` is the words from a map's row to its next, `plane` from a group of L channels to the next. Elements have
+    `bits` bits, or the chip's if these are fewer. Outside, those of a `packed` tensor lie as bytes, and `base`, `pitch`
+    and `plane` count words of L bytes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -154,11 +155,12 @@ class Region(BaseModel):
     patches: Patches | None = None
     fraction: int = Field(ge=-32, le=48)
     bits: Literal[8, 16] = 16
+    packed: bool = False
 
     @property
     def bytes_outside(self) -> bool:
         """Whether the elements are bytes of the external memory."""
-        return self.bits == 8 and self.store == Store.EXTERNAL
+        return self.packed and self.store == Store.EXTERNAL
 
     def largest(self, chip: Chip) -> int:
         """The largest integer that an element can be; the smallest is one less than its negative."""

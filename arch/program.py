@@ -25,7 +25,7 @@ from arch.layout import Region
 from arch.ordering import stream_problems
 from arch.transfer import external_span
 
-MAGIC = "tinycl program 1"
+MAGIC = "tinycl program 2"
 LARGEST_FILE = 1 << 28
 """Bytes beyond which a program file is refused unread."""
 

@@ -117,7 +117,8 @@ class Bands(WorkingSet):
                 failures.append(unfit)
                 continue
             memory.adopt(trial)
-            memory.cost += sum(memory.sizes[name] for name in streamed if memory.next_use(name) is not None)
+            again = [name for name in streamed if memory.next_use(name) is not None]
+            memory.cost += sum(memory.traffic(name, memory.sizes[name]) for name in again)
             self.finish(memory)
             return
         raise least(failures, self.chip)
@@ -155,7 +156,7 @@ class Bands(WorkingSet):
                 memory.place(buffer, STORES[places[name]], words, locked)
         for name in sorted(streamed, key=lambda name: name == self.output):
             memory.home(name, STORES[places[name]])
-            memory.cost += self.needs.moved(grid, name)
+            memory.cost += memory.traffic(name, self.needs.moved(grid, name))
         memory.steps.append(BandSteps(self, memory.copy(), places, streamed, passing, self.needs.bands(grid), names))
         if self.output in streamed:
             memory.valid.add(self.output)

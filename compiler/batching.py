@@ -119,6 +119,8 @@ def _alike(graph: Graph, name: str) -> None:
         copy = sample_name(name, number)
         if name in graph.fractions:
             graph.fractions[copy] = graph.fractions[name]
+        if name in graph.octets:
+            graph.octets |= {copy}
         if copy != first:
             graph.copies[copy] = first
     if first != name:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from arch.chip import Chip
+from arch.isa import BYTE_BITS
 from compiler.graph import INFER, Graph, Operation, Operator
 
 _WEIGHTED = (Operator.CONV, Operator.GEMM)
@@ -24,15 +25,15 @@ _WEIGHTED = (Operator.CONV, Operator.GEMM)
 
 def has_clips(graph: Graph) -> bool:
     """Whether there is anything that could be capped."""
-    work = _Capping(graph, 0, {})
+    work = _Capping(graph, 0, {}, frozenset())
     return any(work.clip(operation) for operation in graph.entries[INFER])
 
 
-def capped(graph: Graph, chip: Chip, largest: Mapping[str, float]) -> Graph:
+def capped(graph: Graph, chip: Chip, largest: Mapping[str, float], octets: frozenset[str]) -> Graph:
     """The graph of inference with every clip that can be the end of a format; notes tell of which.
 
     `largest` has the largest magnitude, headroom included, that is expected in each tensor; what is missing may reach
-    its maximum.
+    its maximum. `octets` are the tensors of 8 bits.
     """
     changed = replace(
         graph,
@@ -42,7 +43,7 @@ def capped(graph: Graph, chip: Chip, largest: Mapping[str, float]) -> Graph:
         fractions=dict(graph.fractions),
         notes=list(graph.notes),
     )
-    work = _Capping(changed, chip.word_bits - 1, largest)
+    work = _Capping(changed, chip.word_bits, largest, octets)
     for operation in graph.entries[INFER]:
         if found := work.clip(operation):
             work.cap(found)
@@ -61,10 +62,11 @@ class _Clip(NamedTuple):
 class _Capping:
     """A graph that is changed clip by clip."""
 
-    def __init__(self, graph: Graph, fraction: int, largest: Mapping[str, float]):
+    def __init__(self, graph: Graph, bits: int, largest: Mapping[str, float], octets: frozenset[str]):
         self.graph = graph
-        self.fraction = fraction
+        self.bits = bits
         self.largest = largest
+        self.octets = octets
 
     @property
     def operations(self) -> list[Operation]:
@@ -124,7 +126,8 @@ class _Capping:
         self._multiply(maker.weight, 1 / scale)
         if maker.bias:
             self._multiply(maker.bias, 1 / scale)
-        ceiling = max(clip.maximum / scale - ldexp(1, -self.fraction), 1 - ldexp(1, -self.fraction))
+        fraction = min(self.bits, BYTE_BITS if last.output in self.octets else self.bits) - 1
+        ceiling = max(clip.maximum / scale - ldexp(1, -fraction), 1 - ldexp(1, -fraction))
         operations = self.operations
         operations[operations.index(maker)] = replace(maker, output=last.output, ceiling=ceiling)
         for gone in (clip.below, last):
@@ -132,7 +135,7 @@ class _Capping:
             for name in (gone.inputs[0], *gone.factors, gone.bias):
                 self.graph.tensors.pop(name)
                 self.graph.values.pop(name, None)
-        self._rescale(last.output, scale)
+        self._rescale(last.output, scale, fraction)
         self.graph.notes.append(
             f"{last.layer}: is the end of the format of {maker.layer}, which is in parts of {scale:g}; what saturates "
             "there is meant"
@@ -143,12 +146,15 @@ class _Capping:
         _, exponent = frexp(self.largest.get(clip.maker.output, clip.maximum))
         return min(clip.maximum, ldexp(1, exponent))
 
-    def _rescale(self, name: str, scale: float) -> None:
-        """Let the readers of a tensor in parts of `scale` give what they gave."""
-        self.graph.fractions[name] = self.fraction
+    def _rescale(self, name: str, scale: float, fraction: int) -> None:
+        """Let the readers of a tensor in parts of `scale`, whose bits but the sign are all `fraction` bits, give what
+        they gave."""
+        self.graph.fractions[name] = fraction
+        if fraction == BYTE_BITS - 1:
+            self.graph.octets |= {name}
         for reader in self._readers(name):
             if reader.operator == Operator.MAX_POOL:
-                self._rescale(reader.output, scale)
+                self._rescale(reader.output, scale, fraction)
             else:
                 self._multiply(reader.weight or reader.factors[reader.inputs.index(name)], scale)
 

@@ -8,11 +8,10 @@ from arch.chip import Chip
 from arch.image import Image, check_external
 from compiler.batching import ones_spread
 from compiler.calibration import Calibration
-from compiler.capping import capped
 from compiler.graph import Graph, Operator, Role
 from compiler.network import Network
 from compiler.nodes import NetworkError
-from compiler.pipeline import PASSES, Build, Options, batch, emitted, lay_kernels
+from compiler.pipeline import PASSES, Build, Options, batch, cap, emitted, lay_kernels
 
 _FRACTION = 8
 """Fraction bits of every tensor: shifts and regions hold them, and no cycle depends on them."""
@@ -33,12 +32,13 @@ def cost_network(network: Network, chip: Chip, options: Options, density: float 
     PASSES["lowering"](build)
     assert build.graph
     if not options.train:
-        build.graph = capped(build.graph, chip, {})
+        cap(build, {})
     for name in ("patches", "differentiation"):
         PASSES[name](build)
     if build.graph.samples > 1:
         batch(build, ones_spread(build.graph))
-    PASSES["recomputation"](build)
+    for name in ("recomputation", "octets"):
+        PASSES[name](build)
     assert build.graph
     _refuse_ranges(build.graph)
     maps = [tensor.name for tensor in build.graph.tensors.values() if tensor.role in (Role.INPUT, Role.ACTIVATION)]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from arch.chip import Chip
 from compiler.float_twin import FloatTwin
 
 
@@ -26,17 +26,19 @@ class Deviation:
 
 
 def deviations(
-    twin: FloatTwin, integers: dict[str, np.ndarray], fractions: dict[str, int], chip: Chip
+    twin: FloatTwin, integers: dict[str, np.ndarray], fractions: dict[str, int], largest: Callable[[str], int]
 ) -> dict[str, Deviation]:
     """The deviation of each tensor in `integers` from the twin's value after the same run.
 
     `integers` holds the chip's words, of the graph's shapes: (C, H, W), (N,), (O, I / groups, Kh, Kw). An element is
-    counted as saturated if it is the largest or smallest word.
+    counted as saturated if it is the `largest` that its tensor can hold, or the smallest.
     """
-    return {name: _deviation(twin.value(name), words, fractions[name], chip) for name, words in integers.items()}
+    return {
+        name: _deviation(twin.value(name), words, fractions[name], largest(name)) for name, words in integers.items()
+    }
 
 
-def _deviation(value: np.ndarray, words: np.ndarray, fraction: int, chip: Chip) -> Deviation:
+def _deviation(value: np.ndarray, words: np.ndarray, fraction: int, largest: int) -> Deviation:
     meant = np.ldexp(value, fraction)
     error = words.astype(np.float64) - meant
     return Deviation(
@@ -44,6 +46,6 @@ def _deviation(value: np.ndarray, words: np.ndarray, fraction: int, chip: Chip) 
         error=float(np.sqrt(np.mean(error**2))),
         largest_error=float(np.abs(error).max()),
         signal=float(np.sqrt(np.mean(meant**2))),
-        saturated=int(np.count_nonzero((words == chip.largest) | (words == -chip.largest - 1))),
+        saturated=int(np.count_nonzero((words == largest) | (words == -largest - 1))),
         elements=words.size,
     )

@@ -230,6 +230,7 @@ def update(operation: Operation, on: Emitter) -> Iterator[Instruction]:
             target_row=on.rows(operation.output).row + done,
             rounding=on.row_rounding(operation),
             overflow=Overflow.SAT,
+            target_storage=on.target_storage(operation),
             **numbers,
         )
 

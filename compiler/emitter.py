@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from arch.chip import Chip
-from arch.isa import Base, Destination, Load, Overflow, Rounding, Traversal
+from arch.isa import BYTE_BITS, Base, Destination, Load, Overflow, Rounding, Storage, Traversal
 from compiler.graph import Graph, Operation, Role
 from compiler.kernels import Kernels, Rows
 from compiler.mapping import FREE, Mapping
@@ -70,6 +70,7 @@ class Emitter:
             "shift": fraction - self.fractions[operation.output],
             "rounding": self.numbers.rounding,
             "overflow": Overflow.SAT,
+            "target_storage": self.target_storage(operation),
             "relu": int(operation.relu),
         }
         if operation.bias:
@@ -86,10 +87,16 @@ class Emitter:
             "shift": shift,
             "rounding": self.row_rounding(operation),
             "overflow": Overflow.SAT,
+            "target_storage": self.target_storage(operation),
         }
         if operation.update or operation.accumulate:
             numbers |= {"base": Base.ROW, "base_shift": shift}
         return numbers
+
+    def target_storage(self, operation: Operation) -> Storage:
+        """Bits that an operation's result has to fit."""
+        narrower = operation.output in self.graph.octets and self.chip.word_bits > BYTE_BITS
+        return Storage.BYTE if narrower else Storage.WORD
 
     def row_rounding(self, operation: Operation) -> Rounding:
         """How rows are rounded that an operation writes: what is computed anew in each run as maps are."""

@@ -18,11 +18,14 @@ from math import frexp, ldexp
 import numpy as np
 
 from arch.chip import Chip
+from arch.isa import BYTE_BITS
 from compiler.calibration import LEAST
 from compiler.graph import PARAMETER_GRADIENTS, Graph, Operation, Operator, Role, Tensor
 from compiler.nodes import NetworkError
 from compiler.updates import rate_exponent
 
+OCTET = (1 << (BYTE_BITS - 1)) - 1
+"""The largest integer of 8 bits."""
 LEAST_FRACTION = -8
 """Coarser formats hold nothing that is meant."""
 MOST_CONSTANT_FRACTION = 30
@@ -66,9 +69,11 @@ class Headroom:
 
 @dataclass(frozen=True)
 class TensorFormat:
-    """`fraction` bits; the `largest` magnitude that calibration saw; the largest that fits; whether values saturate."""
+    """`fraction` bits of all `bits`; the `largest` magnitude that calibration saw; the largest that fits; whether
+    values saturate."""
 
     fraction: int
+    bits: int
     largest: float
     limit: float
 
@@ -97,9 +102,18 @@ def fractions(graph: Graph, largest: dict[str, float], chip: Chip, headroom: Hea
     return formats.fraction
 
 
-def described(fraction: dict[str, int], largest: dict[str, float], chip: Chip) -> dict[str, TensorFormat]:
+def described(graph: Graph, fraction: dict[str, int], largest: dict[str, float], chip: Chip) -> dict[str, TensorFormat]:
     """The format of every tensor, for a report."""
-    return {name: TensorFormat(bits, largest[name], chip.largest * 2.0**-bits) for name, bits in fraction.items()}
+    ends = {name: largest_integer(graph, name, chip) for name in fraction}
+    return {
+        name: TensorFormat(point, ends[name].bit_length() + 1, largest[name], ends[name] * 2.0**-point)
+        for name, point in fraction.items()
+    }
+
+
+def largest_integer(graph: Graph, name: str, chip: Chip) -> int:
+    """The largest integer that an element of a tensor can be."""
+    return min(chip.largest, OCTET) if name in graph.octets else chip.largest
 
 
 def sum_fraction(operation: Operation, fraction: dict[str, int], rate: int = 0) -> int:
@@ -136,9 +150,9 @@ class _Formats:
     def most_bits(self, name: str, magnitude: float, most: int) -> int:
         """The most fraction bits with which `magnitude` fits a word, at most `most`."""
         _, exponent = frexp(magnitude)  # magnitude < 2**exponent
-        bits = min(most, self.chip.word_bits - 1 - exponent)
+        width = largest_integer(self.graph, name, self.chip).bit_length() + 1
+        bits = min(most, width - 1 - exponent)
         if bits < LEAST_FRACTION:
-            width = self.chip.word_bits
             raise NetworkError(f"{name}: reaches {magnitude:.3g}, too large for {width} bits; scale the data")
         return bits
 

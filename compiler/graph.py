@@ -267,7 +267,8 @@ class Graph:
     add) and "update"; or, if a batch is normalised, "train" of all `samples` of a micro-batch at once, whose inputs and
     labels are named by `sample_name`. `values` has the first float64 value of every tensor whose role is in `ROWS`.
     `logits` is the result, (N,) or a map; `loss` the network's loss operator or "". `fractions` holds the fraction bits
-    of tensors whose format is already decided; `notes` say, a line each, what was changed and why.
+    of tensors whose format is already decided, `octets` names tensors whose elements have 8 bits; `notes` say, a line
+    each, what was changed and why.
 
     `patches`, if the host lays the input as the windows of a convolution: then the tensor "input" is the map of these.
     `given` has the shapes in which users give and read tensors that have another one here. `powers` has the polynomial
@@ -283,6 +284,7 @@ class Graph:
     loss: str = ""
     optimiser: Optimiser | None = None
     fractions: dict[str, int] = field(default_factory=dict)
+    octets: frozenset[str] = frozenset()
     notes: list[str] = field(default_factory=list)
     patches: Patches | None = None
     given: dict[str, tuple[int, ...]] = field(default_factory=dict)

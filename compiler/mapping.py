@@ -5,11 +5,13 @@
     conv3: {walk: scatter}
     dense1: {skip: true}
     bn3: {recompute: true}
+    conv4: {weight_bits: 8, result_bits: 8}
 
 `walk` is how a convolution goes over its map, in all of its passes that can: `window` holds a window of the chip's
 side, `pixels` gathers T pixels for each kernel tap, `scatter` adds kernels around each value that is not zero. `tile`
 is the most rows and columns of outputs that one instruction of the forward pass makes. `skip` says whether what costs
 no cycle where a value is zero is left out. `layout` is what a row of kernels belongs to: a filter, or an input channel.
+`weight_bits` and `result_bits`, 8 or 16, are those of the elements of a layer's weights and of its result.
 `recompute`, of any layer whose result the backward pass reads, makes that result again there instead of keeping it.
 """
 
@@ -41,6 +43,8 @@ class Choice(BaseModel):
     skip: bool | None = None
     tile: tuple[_Extent, _Extent] | None = None
     recompute: bool = False
+    weight_bits: Literal[8, 16] | None = None
+    result_bits: Literal[8, 16] | None = None
 
     @property
     def free(self) -> bool:
@@ -62,16 +66,15 @@ class Mapping:
         """Raises `NetworkError` naming a layer that is not there, or that has no such choice."""
         convolutions = [operation.layer for operation in graph.operations if operation.operator == Operator.CONV]
         matrices = [operation.layer for operation in graph.operations if operation.operator == Operator.GEMM]
+        forward = [operation.layer for operation in graph.operations if operation.phase == "forward"]
         for layer, choice in self.layers.items():
-            if choice.free and choice.recompute:
+            if choice.result_bits:
+                _check_named(layer, forward, "layer of the network that makes a map")
+            if choice.weight_bits:
+                _check_named(layer, [*convolutions, *matrices], "layer of the network that has weights")
+            if choice.free and (choice.recompute or choice.weight_bits or choice.result_bits):
                 continue
-            if layer not in (*convolutions, *matrices):
-                there = list(dict.fromkeys([*convolutions, *matrices]))
-                more = f" and {len(there) - _NAMED} more" if len(there) > _NAMED else ""
-                raise NetworkError(
-                    f"mapping: {layer} must be a layer of the network that can be mapped: "
-                    f"{', '.join(there[:_NAMED]) or 'none'}{more}"
-                )
+            _check_named(layer, [*convolutions, *matrices], "layer of the network that can be mapped")
             if layer not in convolutions and (choice.walk or choice.tile or choice.layout):
                 raise NetworkError(f"mapping: {layer} is a matrix product and has the choice of skip alone")
             if choice.walk == "scatter" and (choice.tile or choice.layout or choice.skip is False):
@@ -92,6 +95,13 @@ class Mapping:
                     f"mapping: {layer} has nothing to skip: gradients of matrix products and of convolutions of one "
                     "group of filters can, forward passes if they scatter; leave skip out"
                 )
+
+
+def _check_named(layer: str, there: list[str], what: str) -> None:
+    some = list(dict.fromkeys(there))
+    if layer not in some:
+        more = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
+        raise NetworkError(f"mapping: {layer} must be a {what}: {', '.join(some[:_NAMED]) or 'none'}{more}")
 
 
 _FREE = Choice()

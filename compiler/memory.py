@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from arch.chip import Chip
-from arch.isa import Transfer
+from arch.isa import Storage, Transfer
 from arch.layout import LARGEST, Store
 from compiler.graph import Operation
 from compiler.plan import Move, Run
@@ -33,9 +33,13 @@ def least(failures: Sequence[Unfit], chip: Chip) -> Unfit:
 
 @dataclass
 class Outside:
-    """Places in the external memory, given once and for good; `first` is the next free word."""
+    """Places in the external memory, given once and for good; `first` is the next free word.
+
+    `packed` are tensors of bytes: their words are half as large, and their places are counted in these.
+    """
 
     chip: Chip
+    packed: frozenset[str] = frozenset()
     bases: dict[str, int] = field(default_factory=dict)
     first: int = 0
 
@@ -44,10 +48,19 @@ class Outside:
         if name not in self.bases:
             base = -(-self.first // align) * align
             most = min(self.chip.external_words, LARGEST)
-            if base + words > most:
-                raise Unfit(name, Store.EXTERNAL, base + words - most)
-            self.bases[name], self.first = base, base + words
+            stop = base + -(-words // self.in_word(name))
+            if stop > most:
+                raise Unfit(name, Store.EXTERNAL, stop - most)
+            self.bases[name], self.first = base * self.in_word(name), stop
         return self.bases[name]
+
+    def in_word(self, name: str) -> int:
+        """Words of a tensor in a word of 16-bit elements."""
+        return 2 if name in self.packed else 1
+
+    def storage(self, name: str) -> Storage:
+        """How a tensor's elements lie outside."""
+        return Storage.BYTE if name in self.packed else Storage.WORD
 
 
 @dataclass
@@ -129,6 +142,10 @@ class Memory:
         """External words of a word or a row."""
         return self.chip.taps if store == Store.WEIGHT else 1
 
+    def traffic(self, name: str, words: int) -> float:
+        """What moving words of a tensor costs: as many words of 16-bit elements."""
+        return words / self.outside.in_word(name)
+
     def place(self, name: str, store: Store, count: int, locked: Collection[str]) -> range:
         """Give `name` room, for which others go unless they are `locked`. Raises `Unfit`."""
         room = self.rooms[store]
@@ -157,14 +174,14 @@ class Memory:
             return 0
         if not self.moves:
             return None
-        words = self.sizes[name] * (1 if name in self.valid else 2)
+        words = self.traffic(name, self.sizes[name]) * (1 if name in self.valid else 2)
         return words * (1 + _SOON / (use - self.now)) * (1 + _JUST / (1 + self.now - self.last_use(name)))
 
     def evict(self, name: str) -> None:
         """Take a tensor from the chip; it is written out if it is needed again and was changed."""
         if self.next_use(name) is not None:
             self.write(name)
-            self.cost += self.sizes[name] * self.scale(self.at[name])
+            self.cost += self.traffic(name, self.sizes[name] * self.scale(self.at[name]))
         self.drop(name)
 
     def drop(self, name: str) -> None:
@@ -201,17 +218,18 @@ class Memory:
     def move(self, name: str, store: Store, words: range, offset: int, outward: bool) -> None:
         """Transfers between words on the chip and those of the tensor's place outside from `offset` on."""
         external = self.home(name, store) + offset
-        self._moves(name, transfers(store, words, external, outward, self.chip))
+        self._moves(name, transfers(store, words, external, outward, self.chip, self.outside.storage(name)))
         if store != Store.WEIGHT:  # these move whatever way is chosen
-            self.cost += len(words)
+            self.cost += self.traffic(name, len(words))
 
     def move_lines(self, name: str, store: Store, first: int, some: Lines, offset: int, outward: bool) -> None:
         """Transfers between lines of a tensor from word or row `first` on and those of its place outside from word
         `offset` on."""
         external = self.home(name, store) + offset
-        self._moves(name, line_transfers(store, first, external, some, outward, self.chip))
+        storage = self.outside.storage(name)
+        self._moves(name, line_transfers(store, first, external, some, outward, self.chip, storage))
         if store != Store.WEIGHT:
-            self.cost += some.lines * some.words
+            self.cost += self.traffic(name, some.lines * some.words)
 
     def _moves(self, name: str, made: Iterator[Transfer]) -> None:
         assert self.operation is not None

@@ -33,6 +33,7 @@ from compiler.mapping import FREE, Mapping
 from compiler.network import Network
 from compiler.nodes import NetworkError
 from compiler.normalisation import accuracies, normalised
+from compiler.octets import Bits, octets
 from compiler.patches import laid_patches, patched
 from compiler.plan import Move, Plan, Run
 from compiler.queueing import scheduled
@@ -57,7 +58,7 @@ class Options:
     parameters (stochastic by default: with nearest rounding an update below half a step is lost for ever; Gupta et
     al., 2015). `seed` starts the chip's random bits. `trainable` names the parameters to train, all by default.
     `skip` leaves out what costs no cycle where values are zero, by the density that calibration's samples show; cycles
-    then depend on values. `mapping` forces choices on layers.
+    then depend on values. `mapping` forces choices on layers. `bits` are those of elements by their tensors' roles.
 
     >>> Options(learning_rate=2**-7, momentum=0.5).optimiser.momentum
     0.5
@@ -76,6 +77,7 @@ class Options:
     trainable: tuple[str, ...] | None = None
     skip: bool = False
     mapping: Mapping = FREE
+    bits: Bits = Bits()
 
     @property
     def optimiser(self) -> Optimiser:
@@ -120,7 +122,14 @@ def _capping(build: Build) -> None:
     if not build.options.train and has_clips(build.graph):
         room = build.options.headroom.activation
         largest = observe(build.graph, build.calibration)
-        build.graph = capped(build.graph, build.chip, {name: room * value for name, value in largest.items()})
+        cap(build, {name: room * value for name, value in largest.items()})
+
+
+def cap(build: Build, largest: dict[str, float]) -> None:
+    """Let the ends of formats be clips where they can; `largest` as `capped` takes it."""
+    assert build.graph
+    some = octets(build.graph, build.options.bits, build.options.mapping)
+    build.graph = capped(build.graph, build.chip, largest, some)
 
 
 def _patches(build: Build) -> None:
@@ -163,6 +172,16 @@ def batch(build: Build, spread: Spreads) -> None:
 def _recomputation(build: Build) -> None:
     assert build.graph
     build.graph = recomputed(build.graph, build.options.mapping.recomputed, build.options.rounding)
+
+
+def _octets(build: Build) -> None:
+    assert build.graph
+    build.graph.octets = octets(build.graph, build.options.bits, build.options.mapping)
+    if build.graph.octets and build.chip.external_memory and not build.chip.stores_bytes:
+        build.graph.notes.append(
+            f"chip {build.chip.name} stores no bytes, and elements of 8 bits take 16 outside: bytes need 2, 4, 8 or 16 "
+            "lanes and words of two beats or more"
+        )
 
 
 def _kernels(build: Build) -> None:
@@ -209,8 +228,8 @@ def _emission(build: Build) -> None:
 def _reports(build: Build) -> None:
     assert build.program
     assert build.graph and build.fractions and build.largest and build.plan
-    formats = described(build.fractions, build.largest, build.chip)
-    tensors = tensor_rows(build.graph, formats, build.plan.homes, build.chip)
+    formats = described(build.graph, build.fractions, build.largest, build.chip)
+    tensors = tensor_rows(build.graph, formats, build.plan.homes)
     build.reports = {
         entry: report(build.program, entry, build.network.name, tensors) for entry in build.program.entries
     }
@@ -224,6 +243,7 @@ PASSES: dict[str, Callable[[Build], None]] = {
     "differentiation": _differentiation,
     "batching": _batching,
     "recomputation": _recomputation,
+    "octets": _octets,
     "kernels": _kernels,
     "calibration": _calibration,
     "formats": _formats,

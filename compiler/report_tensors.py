@@ -6,7 +6,6 @@ from math import prod
 
 from pydantic import BaseModel, ConfigDict
 
-from arch.chip import Chip
 from arch.layout import Region
 from compiler.formats import TensorFormat
 from compiler.graph import Graph, Role
@@ -28,7 +27,7 @@ class Check(BaseModel):
 
 
 class TensorRow(BaseModel):
-    """A tensor's format, and where it lies if it has one place for good."""
+    """A tensor's format, and where it lies if it has one place for good; `packed` if as bytes outside."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,24 +37,26 @@ class TensorRow(BaseModel):
     bytes: int
     store: str | None
     base: int | None
+    packed: bool
+    bits: int
     fraction_bits: int
     largest: float
     limit: float
     check: Check | None = None
 
 
-def tensor_rows(
-    graph: Graph, formats: dict[str, TensorFormat], homes: dict[str, Region], chip: Chip
-) -> list[TensorRow]:
+def tensor_rows(graph: Graph, formats: dict[str, TensorFormat], homes: dict[str, Region]) -> list[TensorRow]:
     """Every tensor of real numbers that a program computes with, in the graph's order; constants are left out."""
     return [
         TensorRow(
             name=name,
             role=tensor.role.value,
             shape=list(tensor.shape),
-            bytes=-(-prod(tensor.shape) * chip.word_bits // 8),
+            bytes=-(-prod(tensor.shape) * formats[name].bits // 8),
             store=homes[name].store.value if name in homes else None,
             base=homes[name].base if name in homes else None,
+            packed=name in homes and homes[name].bytes_outside,
+            bits=formats[name].bits,
             fraction_bits=formats[name].fraction,
             largest=formats[name].largest,
             limit=formats[name].limit,

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 from arch.chip import Chip
+from arch.isa import BYTE_BITS
 from arch.layout import Region, Store
 from compiler.bands import LONGEST, Bands
 from compiler.chunks import Chunks
@@ -39,9 +41,11 @@ def reside(graph: Graph, kernels: Kernels, chip: Chip, fractions: dict[str, int]
     """
     maps = [tensor.name for tensor in graph.tensors.values() if tensor.role not in ROWS]
     tensors = Tensors(graph, kernels, layouts(graph, maps, fractions, chip), units(kernels), fractions)
+    small = _packed(tensors, chip)
     failure: Unfit | None = None
     usual = replace(tensors, conventional=True)
-    for planner in (_Planner(tensors, chip, True), _Planner(usual, chip, True), _Planner(tensors, chip, False)):
+    ways = (tensors, True), (usual, True), (tensors, False)
+    for planner in (_Planner(known, chip, still, small) for known, still in ways):
         try:
             return planner.plan()
         except Unfit as unfit:
@@ -55,12 +59,12 @@ def reside(graph: Graph, kernels: Kernels, chip: Chip, fractions: dict[str, int]
 class _Planner:
     """Homes, the same for all entries; `still`: everything is at home on the chip and nothing moves."""
 
-    def __init__(self, tensors: Tensors, chip: Chip, still: bool):
+    def __init__(self, tensors: Tensors, chip: Chip, still: bool, small: frozenset[str]):
         self.tensors = tensors
         self.chip = chip
         self.still = still
         self.graph = tensors.graph
-        self.outside = Outside(chip)
+        self.outside = Outside(chip, small)
         self.units = {unit.name: unit for unit in tensors.units.values()}
         self.sizes = {name: unit.count for name, unit in self.units.items()}
         self.sizes |= {name: layout.words for name, layout in tensors.layouts.items()}
@@ -201,7 +205,8 @@ class _Planner:
         homes = {}
         for name in (*self._given, self.graph.logits):
             store, base = self._home(name, 1)
-            homes[name] = self.tensors.layouts[name].region(store, base, self.graph.tensors[name].shape)
+            region = self.tensors.layouts[name].region(store, base, self.graph.tensors[name].shape)
+            homes[name] = region.model_copy(update=self._width(name, name))
         for unit in self.units.values():
             store, base = self._home(unit.name, self.chip.taps)
             homes |= {name: self._rows(name, unit, store, base) for name in unit.offsets}
@@ -213,6 +218,11 @@ class _Planner:
             return store, words.start
         return Store.EXTERNAL, self.outside.bases[name] // scale
 
+    def _width(self, name: str, unit: str) -> dict[str, Any]:
+        """A region's `bits` and `packed`, of a tensor in a unit or by itself."""
+        octet = name in self.graph.octets or self.chip.word_bits == BYTE_BITS
+        return {"bits": BYTE_BITS if octet else 16, "packed": unit in self.outside.packed}
+
     def _rows(self, name: str, unit: Unit, store: Store, base: int) -> Region:
         layout = self.tensors.kernels.layout(name)
         return Region(
@@ -223,7 +233,18 @@ class _Planner:
             shape=layout.shape,
             kernels=layout.cut,
             fraction=self.tensors.fractions.get(name, 0),
+            **self._width(name, unit.name),
         )
+
+
+def _packed(tensors: Tensors, chip: Chip) -> frozenset[str]:
+    """The maps and units that lie as bytes outside: all of whose elements have 8 bits, where the chip can."""
+    if not chip.stores_bytes:
+        return frozenset()
+    together = {unit.name: unit.offsets.keys() for unit in tensors.units.values()}
+    together |= {name: {name} for name in tensors.layouts}
+    narrow = chip.word_bits == BYTE_BITS
+    return frozenset(name for name, names in together.items() if narrow or names <= tensors.graph.octets)
 
 
 def _refusal(unfit: Unfit, chip: Chip) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from arch.chip import Chip
-from arch.isa import OnChip, Transfer
+from arch.isa import OnChip, Storage, Transfer
 from arch.layout import Store
 
 _MEMORIES = {Store.FEATURE: OnChip.FEATURE, Store.GRADIENT: OnChip.GRADIENT, Store.WEIGHT: OnChip.WEIGHT}
@@ -30,7 +30,7 @@ class Lines(NamedTuple):
 
 
 def line_transfers(
-    store: Store, first: int, external: int, some: Lines, outward: bool, chip: Chip
+    store: Store, first: int, external: int, some: Lines, outward: bool, chip: Chip, storage: Storage
 ) -> Iterator[Transfer]:
     """Move lines of words (rows, of the weight memory, where they lie one after another) from `first` on; together
     those that end on the page of the first."""
@@ -50,11 +50,14 @@ def line_transfers(
             lines=lines,
             pitch=some.pitch if lines > 1 and not weights else 0,
             external_pitch=some.apart if lines > 1 else 0,
+            storage=storage,
         )
         done += lines
 
 
-def transfers(store: Store, words: range, external: int, outward: bool, chip: Chip) -> Iterator[Transfer]:
+def transfers(
+    store: Store, words: range, external: int, outward: bool, chip: Chip, storage: Storage
+) -> Iterator[Transfer]:
     """Move `words` (rows, of the weight memory) from or to the external words from `external` on."""
     page, scale = page_size(store, chip), chip.taps if store == Store.WEIGHT else 1
     first = words.start
@@ -67,5 +70,6 @@ def transfers(store: Store, words: range, external: int, outward: bool, chip: Ch
             word=0 if store == Store.WEIGHT else first,
             external=external + (first - words.start) * scale,
             count=count,
+            storage=storage,
         )
         first += count

@@ -14,6 +14,7 @@ from arch.isa import Engine, Rounding
 from arch.program import Program
 from compiler import Calibration, Network, NetworkError, Options, compile_network
 from compiler.graph import INFER, TRAIN, UPDATE
+from compiler.octets import Bits
 from sim.fast import FastMachine
 from sim.stepping import SteppingMachine
 
@@ -25,6 +26,7 @@ OPTIMISERS: list[dict[str, Any]] = [
     {"micro_batch": 2},
     {"micro_batch": 2, "batch_norm": "batch"},
 ]
+BITS = [Bits(), Bits(), Bits(8, 8, 8), Bits(weights=8), Bits(activations=8), Bits(gradients=8)]
 SHARES = [0.1, 0.3, 0.5, 0.7, 4.0]
 """Bytes of the small weight memory beside those of the parameters: from a part of them to all and what they need."""
 ROOMY = Chip.load("paper").replace(
@@ -78,7 +80,8 @@ def compiled(net: Network, chip: Chip, seed: int, options: Options) -> Program:
 
 def given_words(program: Program, seed: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    highest = {name: 2 if name.startswith("label") else 3000 for name in sorted(program.inputs)}
+    homes = sorted(program.inputs.items())
+    highest = {name: 2 if name.startswith("label") else min(3000, home.largest(program.chip)) for name, home in homes}
     return {name: rng.integers(0, most, (2, *program.inputs[name].shape)) for name, most in highest.items()}
 
 
@@ -99,17 +102,18 @@ def scattering() -> Network:
 
 
 @settings(max_examples=60, deadline=None)
-@example(scattering(), {"momentum": 0.5}, 4.0, True, 0)
-@example(scattering(), {"micro_batch": 2}, 4.0, True, 0)
+@example(scattering(), {"momentum": 0.5}, 4.0, Bits(), True, 0)
+@example(scattering(), {"micro_batch": 2}, 4.0, Bits(), True, 0)
 @given(
     networks(),
     st.sampled_from(OPTIMISERS),
-    st.sampled_from([0.1, 0.3, 0.5, 0.7, 4.0]),
+    st.sampled_from(SHARES),
+    st.sampled_from(BITS),
     st.booleans(),
     st.integers(0, 999),
 )
-def test_training_gives_the_same_bits(net, optimiser, share, skip, seed):
-    options = replace(EXACT, **optimiser)
+def test_training_gives_the_same_bits(net, optimiser, share, bits, skip, seed):
+    options = replace(EXACT, **optimiser, bits=bits)
     rows = sum(value.size for value in net.initial(0).values()) * share // ROOMY.multipliers
     small = {"bytes": 4 * ROOMY.multipliers * 2 * max(4, int(rows) // 4), "banks": 9, "pages": 2}
     try:

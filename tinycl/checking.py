@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import sqrt
 
 import numpy as np
@@ -20,6 +21,7 @@ from arch.program import Entry, Program, Step
 from compiler.calibration import Calibration
 from compiler.deviations import Deviation, deviations
 from compiler.float_twin import one_thread
+from compiler.formats import largest_integer
 from compiler.graph import ACCUMULATE_FIRST, INFER, TRAIN, Graph, Role, sample_name
 from compiler.hazards import Issue
 from compiler.nodes import INPUT, LABEL
@@ -61,7 +63,8 @@ def check(build: Build, samples: int, watch: Callable[[], None] = lambda: None) 
                 twin.infer(given.samples[index])
         words = {name: value for name, value in probe.run(given, taken).items() if twin.knows(name)}
         assert build.fractions
-        for name, found in deviations(twin, words, build.fractions, build.chip).items():
+        largest = partial(largest_integer, build.graph, chip=build.chip)
+        for name, found in deviations(twin, words, build.fractions, largest).items():
             sums.setdefault(name, _Sum()).add(found)
     checks = {name: total.check() for name, total in sums.items()}
     for entry, report in build.reports.items():

@@ -31,7 +31,7 @@ SPACES = {Space.FEATURE: Store.FEATURE, Space.GRADIENT: Store.GRADIENT}
 class Bench:
     """Runs `operation` of `tensors` (name: shape, role) on integers; `spaces` says where maps lie.
 
-    With a `grid`, in bands of so many rows and columns, each by itself.
+    With a `grid`, in bands of so many rows and columns, each by itself. The output has `bits` bits, 8 or 16.
     """
 
     def __init__(
@@ -42,12 +42,14 @@ class Bench:
         rate: int = 0,
         rounding: Rounding = Rounding.RND,
         grid: tuple[int, int] | None = None,
+        bits: int = 16,
     ):
         self.chip, self.operation, self.grid = chip, operation, grid
         graph = Graph("bench")
         for name, (shape, role) in tensors.items():
             graph.tensors[name] = Tensor(name, shape, role)
         graph.entries["infer"] = [operation]
+        graph.octets = frozenset([operation.output] if bits == 8 else [])
         self.graph, self.rate, self.rounding = graph, rate, rounding
 
     def run(

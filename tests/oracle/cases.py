@@ -29,14 +29,17 @@ ROUNDINGS = {
 F, G = Space.FEATURE, Space.GRADIENT
 
 
-def rounded(values, chip: Chip, shift: int = SHIFT, rounding: Rounding = Rounding.RND) -> np.ndarray:
-    """values / 2**shift as words: apytypes' rounding and saturation."""
+def rounded(
+    values, chip: Chip, shift: int = SHIFT, rounding: Rounding = Rounding.RND, bits: int | None = None
+) -> np.ndarray:
+    """values / 2**shift as words, or as so many bits: apytypes' rounding and saturation."""
+    bits = bits or chip.word_bits
     array = np.asarray(values, np.float64)
     exact = apytypes.APyFixedArray.from_float(np.ldexp(array.reshape(-1), -shift), int_bits=44, frac_bits=40)
     saturated = apytypes.OverflowMode.SAT
-    cast = exact.cast(int_bits=chip.word_bits, frac_bits=0, quantization=ROUNDINGS[rounding], overflow=saturated)
+    cast = exact.cast(int_bits=bits, frac_bits=0, quantization=ROUNDINGS[rounding], overflow=saturated)
     unsigned = np.array(cast.to_bits(), dtype=np.int64)
-    return np.where(unsigned > chip.largest, unsigned - (1 << chip.word_bits), unsigned).reshape(array.shape)
+    return np.where(unsigned >= 1 << (bits - 1), unsigned - (1 << bits), unsigned).reshape(array.shape)
 
 
 def integers(rng: np.random.Generator, shape, low: int = -9, high: int = 10) -> np.ndarray:

@@ -59,6 +59,7 @@ def convolutions(draw):
         "rounding": draw(st.sampled_from(sorted(ROUNDINGS))),
         "wide": draw(st.booleans()),
         "grid": draw(GRIDS),
+        "bits": draw(st.sampled_from([16, 16, 8])),
     }
 
 
@@ -105,6 +106,7 @@ def test_convolution_and_its_gradients(case):
     chip, rng, rounding = case["chip"], np.random.default_rng(case["seed"]), case["rounding"]
     if not small_enough(case):
         return
+    bits = case["bits"]
     low, high = (-chip.largest - 1, chip.largest + 1) if case["wide"] else (-9, 10)
     shift = WIDE_SHIFT if case["wide"] else SHIFT
     shape = (case["outputs"], case["channels"] // case["groups"], *case["kernel"])
@@ -118,27 +120,28 @@ def test_convolution_and_its_gradients(case):
 
     op = operation_of(case, Operator.CONV, ("x",), "y", weight="w", bias="b", relu=True)
     tensors = roles | {"b": ((case["outputs"],), Role.BIAS), "y": (y_shape, Role.ACTIVATION)}
-    bench = Bench(chip, op, tensors, 0, rounding, case["grid"])
+    bench = Bench(chip, op, tensors, 0, rounding, case["grid"], bits)
     found, _ = bench.run({"x": x, "w": w, "b": bias}, fractions, {"x": F, "y": F})
-    expected = rounded(ty.detach()[0] + tensor(bias)[:, None, None] * 4, chip, shift, rounding)
+    expected = rounded(ty.detach()[0] + tensor(bias)[:, None, None] * 4, chip, shift, rounding, bits)
     assert np.array_equal(found, np.maximum(expected, 0))
     dy = integers(rng, y_shape, low, high)
     ty.backward(tensor(dy[None]))
     mask = integers(rng, x.shape, -1, 2)
     op = operation_of(case, Operator.CONV_INPUT_GRADIENT, ("dy",), "dx", weight="w", mask="m")
     maps = {"dy": (y_shape, Role.GRADIENT), "dx": (x.shape, Role.GRADIENT), "m": (x.shape, Role.ACTIVATION)}
-    bench = Bench(chip, op, maps | {"w": (shape, Role.WEIGHT)}, 0, rounding, case["grid"])
+    bench = Bench(chip, op, maps | {"w": (shape, Role.WEIGHT)}, 0, rounding, case["grid"], bits)
     found, _ = bench.run({"dy": dy, "w": w, "m": mask}, fractions | {"m": 0}, {"dy": G, "dx": G, "m": F})
-    assert np.array_equal(found, rounded(tx.grad[0], chip, shift, rounding) * (mask > 0))
+    assert np.array_equal(found, rounded(tx.grad[0], chip, shift, rounding, bits) * (mask > 0))
 
     op = operation_of(case, Operator.CONV_WEIGHT_GRADIENT, ("x", "dy"), "w", weight="w", update=True)
-    bench = Bench(chip, op, roles | {"dy": (y_shape, Role.GRADIENT)}, shift - 1, rounding)
     merged = merged_groups(case["groups"], shape[1], case["outputs"] // case["groups"], chip.lanes)
     count, found = 1 if shape[1] == 1 and case["groups"] == case["outputs"] else merged, w
+    bits = 16 if case["wide"] and count > 1 else bits  # weights of other groups are rounded again
+    bench = Bench(chip, op, roles | {"dy": (y_shape, Role.GRADIENT)}, shift - 1, rounding, bits=bits)
     for number in range(count):  # of groups that are merged one after the other, the others' channels being zero
         values = {"x": alone(case, x, number, count), "w": found, "dy": alone(case, dy, number, count)}
         found, _ = bench.run(values, fractions, {"x": F, "dy": G})
-    assert np.array_equal(found, rounded(w * 2.0**shift - np.asarray(tw.grad), chip, shift, rounding))
+    assert np.array_equal(found, rounded(w * 2.0**shift - np.asarray(tw.grad), chip, shift, rounding, bits))
     if case["grid"] and not case["wide"] and count == 1:  # a sum over bands, rounded after each: exact without a shift
         bench = Bench(chip, op, roles | {"dy": (y_shape, Role.GRADIENT)}, 0, rounding, case["grid"])
         found, _ = bench.run({"x": x, "w": w, "dy": dy}, fractions | {"w": 4}, {"x": F, "dy": G})

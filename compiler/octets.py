@@ -1,0 +1,75 @@
+"""Which tensors have elements of 8 bits: what a user asks of roles and layers, beside what the model itself says.
+
+On a chip of wider words the write-back saturates them at 8 bits; where the chip can, they lie outside as bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from arch.isa import BYTE_BITS
+from compiler.graph import Graph, Operation, Operator, Role
+from compiler.mapping import Mapping
+from compiler.nodes import NetworkError
+
+_MADE = ("forward", "recompute")
+"""Phases whose results are a layer's."""
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Bits of the elements of tensors by role, 8 or 16, of which a chip of narrower words has what it has.
+
+    `activations` are the input and what layers make, but for the network's result; `gradients` those of activations,
+    but for the loss's. A mapping says it of single layers.
+
+    >>> Bits(weights=8).activations
+    16
+    """
+
+    weights: int = 16
+    activations: int = 16
+    gradients: int = 16
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) not in (8, 16):
+                raise NetworkError(f"bits of {field.name} must be 8 or 16, not {getattr(self, field.name)}")
+
+
+def octets(graph: Graph, bits: Bits, mapping: Mapping) -> frozenset[str]:
+    """The tensors of 8 bits, those of `graph.octets` among them; of others whose format is decided, none."""
+    found = {name for name, width in _asked(graph, bits, mapping) if width == BYTE_BITS}
+    found -= graph.fractions.keys()
+    found |= graph.octets
+    copied = {copy for copy, first in graph.copies.items() if first in found}
+    return frozenset((found - graph.copies.keys()) | copied)
+
+
+def _asked(graph: Graph, bits: Bits, mapping: Mapping) -> Iterator[tuple[str, int]]:
+    """Tensors and the bits asked for them."""
+    inner = _inner(graph)
+    for operation in graph.operations:
+        role, choice = graph.tensors[operation.output].role, mapping.of(operation.layer)
+        if operation.phase in _MADE:
+            if operation.weight and graph.tensors[operation.weight].role == Role.WEIGHT:
+                yield operation.weight, choice.weight_bits or bits.weights
+            usual = 16 if operation.output == graph.logits else bits.activations
+            if role == Role.ACTIVATION and operation.output not in inner:
+                yield operation.output, choice.result_bits or usual
+        elif role == Role.GRADIENT and operation.operator != Operator.LOSS_GRADIENT and operation.output not in inner:
+            yield operation.output, bits.gradients
+    for name, tensor in graph.tensors.items():
+        if tensor.role == Role.INPUT:
+            yield name, bits.activations
+
+
+def _inner(graph: Graph) -> set[str]:
+    """What a layer makes only to go on with it, in the same pass over it."""
+
+    def of(operation: Operation) -> tuple[str, bool]:
+        return operation.layer, operation.phase in _MADE
+
+    makers = {operation.output: of(operation) for operation in graph.operations}
+    return {name for item in graph.operations for name in item.inputs if makers.get(name) == of(item)}
