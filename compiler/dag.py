@@ -23,7 +23,8 @@ class Dag:
 
     `nodes` are in that order; `shapes` holds the shape of each parameter: `<node>.weight` (O, I / groups, Kh, Kw) or
     (O, I), `<node>.bias` (O,), of a batch normalisation `.weight .bias .running_mean .running_var` (C,); `values`
-    the shape of each value, "input" first; `fractions` the fraction bits of values whose format is already decided.
+    the shape of each value, "input" first; `fractions` the fraction bits of values whose format is already decided,
+    `octets` those among them that have 8 bits in all.
     """
 
     def __init__(self, name: str, input_shape: tuple[int, ...]):
@@ -35,6 +36,7 @@ class Dag:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.values: dict[str, tuple[int, ...]] = {INPUT: self.input_shape}
         self.fractions: dict[str, int] = {}
+        self.octets: set[str] = set()
 
     @property
     def last(self) -> str:

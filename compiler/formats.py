@@ -79,8 +79,8 @@ class TensorFormat:
 
     @property
     def saturates(self) -> bool:
-        """Whether calibration saw values that the format cannot hold."""
-        return self.largest > self.limit
+        """Whether calibration saw values that the format cannot hold, nor round to its end."""
+        return self.largest > self.limit + 2.0 ** -(self.fraction + 1)
 
 
 def fractions(graph: Graph, largest: dict[str, float], chip: Chip, headroom: Headroom | None = None) -> dict[str, int]:
@@ -136,7 +136,8 @@ class _Formats:
             if tensor.role in (Role.LABEL, Role.INDEX):
                 self.fraction[name] = 0
             else:
-                self.fraction[name] = self._first(tensor, largest[name] * headroom.of(tensor.role))
+                settled = name in graph.octets and tensor.role == Role.WEIGHT and not graph.optimiser  # each bit counts
+                self.fraction[name] = self._first(tensor, largest[name] * (1 if settled else headroom.of(tensor.role)))
         self._decide()
         self.needed = {name: self._needed(name) for operation in graph.operations for name in operation.factors}
 

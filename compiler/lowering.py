@@ -72,10 +72,13 @@ def _known() -> str:
 
 def _decided_formats(lowering: Lowering) -> None:
     """Formats of the network's values; of several values in one tensor, the last one's."""
-    decided = lowering.network.fractions
-    for value in lowering.network.values:
-        if value in decided:
-            lowering.graph.fractions[lowering.tensor(value).name] = decided[value]
+    network, graph = lowering.network, lowering.graph
+    octets: dict[str, bool] = {}
+    for value in network.values:
+        if value in network.fractions:
+            name = lowering.tensor(value).name
+            graph.fractions[name], octets[name] = network.fractions[value], value in network.octets
+    graph.octets = frozenset(name for name, narrow in octets.items() if narrow)
 
 
 def _same(lowering: Lowering, node: Node) -> None:

@@ -5,7 +5,7 @@ On a chip of wider words the write-back saturates them at 8 bits; where the chip
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 from arch.isa import BYTE_BITS
@@ -31,6 +31,24 @@ class Bits:
     weights: int = 16
     activations: int = 16
     gradients: int = 16
+
+    @classmethod
+    def of(cls, settings: Sequence[str]) -> Bits:
+        """What settings `ROLE=BITS` say. Raises `NetworkError` on any other text.
+
+        >>> Bits.of(["weights=8", "gradients=8"])
+        Bits(weights=8, activations=16, gradients=8)
+        """
+        roles = [field.name for field in fields(cls)]
+        found: dict[str, int] = {}
+        for setting in settings:
+            role, _, width = setting.partition("=")
+            if role not in roles or not width.isdecimal():
+                raise NetworkError(
+                    f"bits must be ROLE=8 or ROLE=16, ROLE one of {', '.join(roles)}, not {setting!r:.40}"
+                )
+            found[role] = int(width[:3])
+        return cls(**found)
 
     def __post_init__(self) -> None:
         for field in fields(self):

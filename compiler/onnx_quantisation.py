@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 
 from compiler.nodes import NetworkError
+from compiler.onnx_file import number_type
 from compiler.onnx_nodes import OnnxNode
 from compiler.onnx_translation import Translation
 
 
 def quantize(at: Translation, node: OnnxNode) -> None:
-    """QuantizeLinear by a power of two: the value itself, its fraction bits kept as a hint."""
+    """QuantizeLinear by a power of two: the value itself, its fraction bits and whether it has 8 bits kept as hints."""
     source, fraction = at.source(node), _fraction(at, node)
+    if _type(at, node) == np.int8:
+        at.network.octets.add(source)
     if at.network.fractions.setdefault(source, fraction) != fraction:
         raise NetworkError(f"{node.name}: {source} is quantised twice, with different scales; use one")
     at.quantised.add(node.outputs[0])
@@ -36,6 +40,20 @@ def dequantize(at: Translation, node: OnnxNode) -> None:
         scale = scale.reshape([-1 if i == axis % values.ndim else 1 for i in range(values.ndim)])
     at.constants[node.outputs[0]] = values.astype(np.float64) * scale.reshape(scale.shape if scale.size > 1 else ())
     return None
+
+
+def _type(at: Translation, node: OnnxNode) -> np.dtype:
+    """The type of what QuantizeLinear makes: its zero point's, or what it names, or uint8."""
+    zero = at.constants.values(node, 2)
+    if zero is not None:
+        made = zero.dtype
+    else:
+        made = number_type(node.integer("output_dtype", 0) or onnx.TensorProto.UINT8, node.name)
+    if made.kind != "i":
+        raise NetworkError(
+            f"{node.name}: must make signed integers, whose ends the chip has, not {made}; quantise to int8 or int16"
+        )
+    return made
 
 
 def _fraction(at: Translation, node: OnnxNode) -> int:

@@ -19,6 +19,11 @@ _TRAFFIC = {
 }
 
 
+def unit(memory: str) -> str:
+    """What a memory's traffic is counted in."""
+    return "beats" if memory == "external" else "words"
+
+
 class Traffic(BaseModel):
     """Words read from and written to a memory, of the external one beats."""
 

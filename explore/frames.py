@@ -10,6 +10,7 @@ from arch.events import Event
 from arch.isa import ENGINES
 from arch.workload import Workload
 from compiler.report import Report
+from compiler.report_traffic import unit
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -47,7 +48,7 @@ def report_frame(report: Report) -> DataFrame:
 
 
 def traffic_frame(report: Report) -> DataFrame:
-    """Words moved by layer and phase: columns `MEMORY_read_words` and `MEMORY_written_words`.
+    """Words moved by layer and phase: columns `MEMORY_read_words` and `MEMORY_written_words`, of external `_beats`.
 
     >>> import tinycl
     >>> report = tinycl.compile("digits").report
@@ -59,8 +60,8 @@ def traffic_frame(report: Report) -> DataFrame:
     return DataFrame(
         [
             {"layer": row.layer, "phase": row.phase}
-            | {f"{name}_read_words": item.reads for name, item in row.traffic.items()}
-            | {f"{name}_written_words": item.writes for name, item in row.traffic.items()}
+            | {f"{name}_read_{unit(name)}": item.reads for name, item in row.traffic.items()}
+            | {f"{name}_written_{unit(name)}": item.writes for name, item in row.traffic.items()}
             for row in report.rows
         ]
     )

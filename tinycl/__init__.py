@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from arch import Chip, Program
-    from compiler import Calibration, Network, Options, compile_network
+    from compiler import Bits, Calibration, Network, Options, compile_network
     from explore.pareto import pareto
     from sim import FastMachine, SteppingMachine
     from tinycl.compiled import Compiled, compile
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tinycl.torch_module import load_torch
 
 __all__ = [
+    "Bits",
     "Calibration",
     "Chip",
     "Compiled",
@@ -44,7 +45,7 @@ __all__ = [
 
 _ROOMS = {
     "arch": ("Chip", "Program"),
-    "compiler": ("Calibration", "Network", "Options", "compile_network"),
+    "compiler": ("Bits", "Calibration", "Network", "Options", "compile_network"),
     "explore.pareto": ("pareto",),
     "sim": ("FastMachine", "SteppingMachine"),
     "tinycl.compiled": ("Compiled", "compile"),

@@ -19,6 +19,10 @@ from tinycl.models import LOSS_OPTIONS
 from tinycl.show import err, facts, out, progress, report_table, tables, traffic_table
 
 _CHIP_HELP = f"A shipped chip ({', '.join(shipped())}) or a YAML file."
+_BITS_HELP = (
+    "Bits, 8 or 16, of the elements of weights, activations or gradients, such as weights=8: they saturate there, and "
+    "lie outside as bytes. May be repeated; a mapping says it of single layers."
+)
 _SET_HELP = "Change a field of the chip, such as program_memory.instructions=65536; may be repeated."
 _SATURATED = 0.001
 """The share of saturated results from which on `simulate` says so."""
@@ -99,6 +103,8 @@ def _check_untrained() -> None:
     for name in ("loss", "learning_rate", "momentum", "weight_decay", "micro_batch"):
         if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
             raise InputError(f"--{name.replace('_', '-')} must come with --train")
+    if any(setting.startswith("gradients") for setting in context.params["bits"]):
+        raise InputError("--bits gradients must come with --train")
 
 
 @main.command("compile")
@@ -119,6 +125,14 @@ def _check_untrained() -> None:
     help="batch: by statistics of the micro-batch.  [default: folded; frozen with --train]",
 )
 @click.option("--skip", is_flag=True, help="Leave out what costs no cycle where values are zero.")
+@click.option("--bits", multiple=True, metavar="ROLE=BITS", help=_BITS_HELP)
+@click.option(
+    "--rounding",
+    default="rnd",
+    show_default=True,
+    type=click.Choice(["rnd", "rnd_conv", "trn"]),
+    help="Of maps, as ap_fixed names it; rnd_conv is that of a quantised ONNX model.",
+)
 @click.option("--mapping", type=click.Path(path_type=Path), help="YAML of choices forced on layers.")
 @click.option("--parameters", type=click.Path(path_type=Path), help=".npz of float arrays in place of the model's.")
 @click.option(
@@ -144,6 +158,8 @@ def compile_command(
     calibration: Path | None,
     mapping: Path | None,
     headroom: float | None,
+    bits: tuple[str, ...],
+    rounding: str,
     check: int,
     output: Path | None,
     as_json: bool,
@@ -164,11 +180,13 @@ def compile_command(
       - dense: {outputs: 10}
       - softmax_cross_entropy
     """
-    from compiler import Options
+    from arch.isa import Rounding
+    from compiler import Bits, Options
     from explore.chips import changed
     from tinycl.compilation import Request, compile_model
 
-    options["batch_norm"] = options["batch_norm"] or ""
+    options |= {"batch_norm": options["batch_norm"] or "", "rounding": Rounding[rounding.upper()]}
+    options["bits"] = Bits.of(bits)
     if not options["train"]:
         _check_untrained()
     target = changed(Chip.load(chip), settings)

@@ -124,14 +124,14 @@ def _memory_bound(rows: list[Row]) -> str:
 def totals(report: Report) -> dict[str, str]:
     """An entry's time, work and traffic, ready to show."""
     counts = ", ".join(f"{count:,} {name}" for name, count in report.instructions.items() if count > 1)
-    words = (f"{name} {item.reads:,} / {item.writes:,}" for name, item in report.traffic.items())
+    moved = (f"{name} {item.reads:,} / {item.writes:,}" for name, item in report.traffic.items())
     used = (f"{name} {count:,}" for name, count in report.used_bytes.items() if count)
     return {
         "time": f"{report.microseconds / 1000:,.3f} ms at {report.clock_ns} ns a cycle",
         "multiply-accumulates": f"{report.macs:,} ({report.utilisation:.1%} of the multipliers)",
         "DMA": f"{report.dma_cycles:,} cycles of transfers, {sum(row.waits for row in report.rows):,} waited for",
         "instructions": counts,
-        "words read / written": ", ".join(words),
+        "words read / written": f"{', '.join(moved)} beats",
         "bytes used": ", ".join(used),
     }
 
@@ -139,7 +139,7 @@ def totals(report: Report) -> dict[str, str]:
 def traffic_table(report: Report) -> Table:
     """Words read / written in each memory by layer and phase."""
     stores = [name for name, item in report.traffic.items() if item.reads or item.writes]
-    table = Table(title=f"{report.network}: words read / written in each memory")
+    table = Table(title=f"{report.network}: words read / written in each memory, beats outside")
     phases = _phases(report)
     _columns(table, "layer", *phases)
     _numbers(table, *stores)
@@ -159,7 +159,7 @@ def check_table(report: Report) -> Table:
     samples = max(check.samples for _, check in checked)
     table = Table(title=f"{report.network}: the chip beside float64, {samples} samples; errors in steps")
     _columns(table, "tensor")
-    _numbers(table, "fraction", "largest", "limit", "rms error", "largest error", "rms value", "saturated")
+    _numbers(table, "bits", "fraction", "largest", "limit", "rms error", "largest error", "rms value", "saturated")
     for row, check in checked:
         table.add_row(
             shortened(row.name),
@@ -172,8 +172,8 @@ def check_table(report: Report) -> Table:
     return table
 
 
-def _format(row: TensorRow) -> tuple[str, str, str]:
-    return str(row.fraction_bits), f"{row.largest:.3g}", f"{row.limit:.3g}"
+def _format(row: TensorRow) -> tuple[str, str, str, str]:
+    return str(row.bits), str(row.fraction_bits), f"{row.largest:.3g}", f"{row.limit:.3g}"
 
 
 def shortened(name: str) -> str:

@@ -36,6 +36,10 @@ def model(*nodes, shape=(1, 4), tensors=(), opset=20, outputs=("y",), kind=Tenso
     return helper.make_model(made, ir_version=10, opset_imports=[helper.make_opsetid("", opset)])
 
 
+def tensors(**values) -> list[TensorProto]:
+    return [numpy_helper.from_array(np.array(value), name) for name, value in values.items()]
+
+
 def huge(**fields) -> TensorProto:
     """A weight that claims 10^9 elements and holds none."""
     return TensorProto(name="w", dims=[250_000_000, 4], data_type=TensorProto.FLOAT, **fields)
@@ -208,19 +212,23 @@ CASES = {
     ),
     "scale": (
         model(
-            node("QuantizeLinear", "x s", "q"),
+            node("QuantizeLinear", "x s z", "q"),
             node("DequantizeLinear", "q s"),
-            tensors=[numpy_helper.from_array(np.array(0.3, np.float32), "s")],
+            tensors=tensors(s=np.float32(0.3), z=np.int8(0)),
         ),
         ["q (QuantizeLinear)", "power of two", "0.3"],
     ),
     "integers read": (
         model(
-            node("QuantizeLinear", "x s", "q"),
+            node("QuantizeLinear", "x s z", "q"),
             node("Relu", "q"),
-            tensors=[numpy_helper.from_array(np.array(0.5, np.float32), "s")],
+            tensors=tensors(s=np.float32(0.5), z=np.int8(0)),
         ),
         ["y (Relu)", "DequantizeLinear"],
+    ),
+    "unsigned": (
+        model(node("QuantizeLinear", "x s", "q"), node("DequantizeLinear", "q s"), tensors=tensors(s=np.float32(0.5))),
+        ["q (QuantizeLinear)", "signed", "uint8", "int8 or int16"],
     ),
 }
 

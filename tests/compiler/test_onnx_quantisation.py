@@ -1,0 +1,76 @@
+"""A quantised ONNX model on the chip against onnx's own evaluator: every integer equal, saturated ones too."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from arch.chip import Chip
+from arch.isa import Rounding
+from compiler import Calibration, Options, compile_network
+from compiler.onnx_import import import_model
+from sim.fast import FastMachine
+
+PAPER = Chip.load("paper")
+INPUT_STEP, HIDDEN_STEP, OUTPUT_STEP, WEIGHT_STEP = 2.0**-6, 2.0**-3, 2.0**-1, 2.0**-5
+STEPS = {"s": INPUT_STEP, "h": HIDDEN_STEP, "o": OUTPUT_STEP, "w": WEIGHT_STEP}
+
+
+def quantised_model(rng: np.random.Generator, kind: type) -> onnx.ModelProto:
+    """Convolution, ReLU, pooling and a matrix, with int8 weights, and values of `kind` between them."""
+    tensors = {
+        **{name: np.float32(step) for name, step in STEPS.items()},
+        "z": kind(0),
+        "w1": rng.integers(-127, 128, (5, 3, 3, 3)).astype(np.int8),
+        "b1": (rng.integers(-60, 60, 5) * INPUT_STEP * WEIGHT_STEP).astype(np.float32),
+        "w2": rng.integers(-127, 128, (7, 5 * 3 * 3)).astype(np.int8),
+    }
+    nodes = [
+        _node("QuantizeLinear", "x s z", "xq"),
+        _node("DequantizeLinear", "xq s z", "xd"),
+        _node("DequantizeLinear", "w1 w", "w1d"),
+        _node("Conv", "xd w1d b1", "c", pads=[1, 1, 1, 1]),
+        _node("Relu", "c", "r"),
+        _node("QuantizeLinear", "r h z", "rq"),
+        _node("DequantizeLinear", "rq h z", "rd"),
+        _node("MaxPool", "rd", "m", kernel_shape=[2, 2], strides=[2, 2]),
+        _node("Flatten", "m", "f"),
+        _node("DequantizeLinear", "w2 w", "w2d"),
+        _node("Gemm", "f w2d", "g", transB=1),
+        _node("QuantizeLinear", "g o z", "gq"),
+        _node("DequantizeLinear", "gq o z", "y"),
+    ]
+    made = helper.make_graph(
+        nodes,
+        "quantised",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 6, 6))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 7))],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in tensors.items()],
+    )
+    return helper.make_model(made, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
+
+
+def _node(operator: str, inputs: str, output: str, **attributes) -> onnx.NodeProto:
+    return helper.make_node(operator, inputs.split(), [output], **attributes)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int16])
+@pytest.mark.parametrize("seed", range(6))
+def test_every_integer_is_that_of_onnx(kind, seed):
+    rng = np.random.default_rng(seed)
+    model = quantised_model(rng, kind)
+    samples = rng.integers(-128, 128, (5, 3, 6, 6)) * INPUT_STEP
+    network, parameters = import_model(model, "quantised")
+    options = Options(train=False, rounding=Rounding.RND_CONV)
+    program = compile_network(network, PAPER, parameters, Calibration(samples, np.zeros(5, int), 5), options).program
+    assert program
+    integers = (samples / INPUT_STEP).astype(np.int64).transpose(0, 2, 3, 1)
+    found = FastMachine(program).run("infer", {"input": integers}, steps=5, collect=("logits",)).outputs["logits"]
+    evaluator = ReferenceEvaluator(model)
+    expected = [evaluator.run(None, {"x": x[None].astype(np.float32)})[0] for x in samples]  # type: ignore[index]
+    assert np.array_equal(found * OUTPUT_STEP, np.concatenate(expected))
+    assert kind is np.int16 or np.count_nonzero(np.abs(found + 0.5) == 127.5), "some saturate"
+    assert program.outputs["logits"].bits == (8 if kind is np.int8 else 16)
