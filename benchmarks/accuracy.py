@@ -1,6 +1,7 @@
 """Held-out accuracy on real digits, on the chip and in float64 by the same recipe; prints JSON.
 
     python benchmarks/accuracy.py [--network digits] [--batch-norm batch] [--seeds 5] [--epochs 20] [--chip paper]
+                                  [--bits weights=8 ...]
 
 `--network resnet8` trains MLPerf Tiny's ResNet-8 on the digits scaled to 3 x 32 x 32. `--batch-norm batch` trains the
 digits' network with batch normalisations, by the statistics of micro-batches of eight.
@@ -16,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from arch.chip import Chip
+from compiler import Bits
 from tinycl.data import digits, digits_as_images
 from tinycl.networks import digits_network, normalised_digits_network, resnet8_network
 from tinycl.training import BATCH, RESNET8, Recipe, train_both
@@ -28,6 +30,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=0, help="20 for digits, 12 for resnet8")
     parser.add_argument("--chip", default="paper")
+    parser.add_argument("--bits", action="append", default=[], help="ROLE=8 of weights, activations or gradients")
     arguments = parser.parse_args()
     chip = Chip.load(arguments.chip)
     data, network, recipe = digits(), digits_network(), Recipe()
@@ -37,7 +40,7 @@ def main() -> None:
         if arguments.network != "digits":
             parser.error("--batch-norm batch must come with --network digits")
         network, recipe = normalised_digits_network(), BATCH
-    recipe = replace(recipe, epochs=arguments.epochs or recipe.epochs)
+    recipe = replace(recipe, epochs=arguments.epochs or recipe.epochs, bits=Bits.of(arguments.bits))
     chips, twins = [], []
     for seed in range(arguments.seeds):
         trained = train_both(network, chip, data, seed, recipe)

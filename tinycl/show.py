@@ -139,7 +139,8 @@ def totals(report: Report) -> dict[str, str]:
 def traffic_table(report: Report) -> Table:
     """Words read / written in each memory by layer and phase."""
     stores = [name for name, item in report.traffic.items() if item.reads or item.writes]
-    table = Table(title=f"{report.network}: words read / written in each memory, beats outside")
+    outside = ", beats outside" if "external" in stores else ""
+    table = Table(title=f"{report.network}: words read / written in each memory{outside}")
     phases = _phases(report)
     _columns(table, "layer", *phases)
     _numbers(table, *stores)

@@ -14,7 +14,7 @@ from arch.events import Event
 from arch.image import quantised
 from arch.isa import ENGINES, Rounding
 from arch.program import Program
-from compiler import Calibration, Network, Options, compile_network
+from compiler import Bits, Calibration, Network, Options, compile_network
 from compiler.formats import Headroom
 from compiler.pipeline import INFER, TRAIN
 from sim.fast import FastMachine
@@ -27,7 +27,7 @@ class Recipe:
     """How both are trained: plain SGD, the samples shuffled anew each epoch; at batch 1, or, with `batch_norm` "batch",
     by `micro_batch` samples, those that fill none left out.
 
-    Formats fit what `calibration_steps` samples in float64 show, times `headroom`.
+    Formats fit what `calibration_steps` samples in float64 show, times `headroom`; `bits` are those of `Options`.
     """
 
     epochs: int = 20
@@ -37,6 +37,7 @@ class Recipe:
     headroom: Headroom = field(default_factory=Headroom)
     batch_norm: str = ""
     micro_batch: int = 1
+    bits: Bits = Bits()
 
 
 BATCH = Recipe(learning_rate=2.0**-4, batch_norm="batch", micro_batch=8)
@@ -131,6 +132,7 @@ def train_both(
         headroom=recipe.headroom,
         batch_norm=recipe.batch_norm,
         micro_batch=recipe.micro_batch,
+        bits=recipe.bits,
     )
     build = compile_network(network, chip, start, calibration, options)
     assert build.program
