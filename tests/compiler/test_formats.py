@@ -136,7 +136,7 @@ def test_shifts_exist_for_any_magnitudes_or_the_tensor_is_named(data, optimiser,
         assert str(error).split(":")[0] in graph.tensors
         return
     check_shifts(graph, fraction, chip)
-    for name, form in described(fraction, largest, chip).items():
+    for name, form in described(graph, fraction, largest, chip).items():
         if name not in constants and graph.tensors[name].role not in (Role.INDEX, Role.LABEL, Role.GRADIENT):
             assert not form.saturates, name
 
@@ -155,7 +155,7 @@ def test_factors_are_held_well(optimiser):
 
 def test_large_tensors_do_not_saturate():
     graph, largest, fraction, *_ = prepared(network(), Optimiser(2.0**-6))
-    for name, form in described(fraction, largest, PAPER).items():
+    for name, form in described(graph, fraction, largest, PAPER).items():
         assert not form.saturates or graph.tensors[name].role == Role.INPUT, name
         assert form.limit == (2**15 - 1) / 2.0**form.fraction
 
@@ -163,7 +163,7 @@ def test_large_tensors_do_not_saturate():
 def test_what_saturates_is_told_beforehand():
     graph, largest, _, samples, labels = prepared(network(), Optimiser(2.0**-6))
     data = Calibration(samples, labels, 8)
-    tight = described(fractions(graph, largest, PAPER, Headroom(0.25, 0.25, 0.25)), largest, PAPER)
+    tight = described(graph, fractions(graph, largest, PAPER, Headroom(0.25, 0.25, 0.25)), largest, PAPER)
     assert tight["conv1"].saturates
     found = saturation(graph, data, {name: form.limit for name, form in tight.items()})
     assert {name for name, share in found.items() if share > 0} == {
@@ -191,7 +191,7 @@ def test_rounding_to_the_formats_changes_little(net, optimiser):
         if tensor.role not in (Role.INDEX, Role.LABEL, Role.CONSTANT) and (tensor.role in ROWS or name in twin.tensors)
     ]
     words = {name: rounded.integers(name, rounded.value(name)) for name in names}
-    for name, found in deviations(twin, words, fraction, PAPER).items():
+    for name, found in deviations(twin, words, fraction, lambda _: PAPER.largest).items():
         # a ReLU or a maximum may be decided otherwise near a tie, which a gradient shows in full
         error = np.abs(words[name] - np.ldexp(twin.value(name), fraction[name]))
         assert np.quantile(error, 0.8) <= max(0.02 * found.signal, 4), (name, found)
@@ -290,8 +290,8 @@ def test_deviations_are_in_steps():
     twin = FloatTwin(graph)
     twin.infer(samples[0])
     words = quantised(twin.tensors["conv1"], fraction["conv1"], PAPER.largest).astype(np.int64)
-    assert deviations(twin, {"conv1": words}, fraction, PAPER)["conv1"].error < 0.5
+    assert deviations(twin, {"conv1": words}, fraction, lambda _: PAPER.largest)["conv1"].error < 0.5
     words[0, 0, 0] = PAPER.largest
     words += 3
-    found = deviations(twin, {"conv1": words}, fraction, PAPER)["conv1"]
+    found = deviations(twin, {"conv1": words}, fraction, lambda _: PAPER.largest)["conv1"]
     assert found.error > 2.5 and found.largest_error > 1000 and found.elements == 8 * 64

@@ -37,6 +37,7 @@ def test_it_stops_after_any_pass(build):
         "differentiation": "graph",
         "batching": "graph",
         "recomputation": "graph",
+        "octets": "graph",
         "kernels": "kernels",
         "calibration": "largest",
     }

@@ -188,8 +188,8 @@ def test_no_more_than_every_register_sees_the_clock(tmp_path):
 def test_memory_off_the_chip_is_apart(tmp_path):
     made = technology(tmp_path)
     found = energy(work(EXTERNAL_READS=4), made)
-    assert found.external.central == pytest.approx(4 * 128 * 2e-12)
-    assert found.external.high == pytest.approx(4 * 128 * 4e-12)
+    assert found.external.central == pytest.approx(4 * 64 * 2e-12)
+    assert found.external.high == pytest.approx(4 * 64 * 4e-12)
     assert joules(found, "dma") > 0
 
 
