@@ -43,10 +43,14 @@ class ColumnBands(Bands):
     def _cycles(self, buffers: int, grid: Grid, streamed: Sequence[str], passing: Passing) -> float:
         """About what all bands take: with two buffers, words come and go beside the array's work."""
         beats, bands = self.chip.external_beats, self.needs.count(grid)
-        maps = sum(self.needs.moved(grid, name) for name in streamed) * beats
+        maps = sum(self.needs.moved(grid, name) * self._beats(name) for name in streamed)
         rows = sum(chunk.size for chunk in passing.chunks)
-        weights = bands * rows * self.chip.taps * beats
+        weights = bands * rows * self.chip.taps * self._beats(passing.weight)
         work = sum(operation.macs for operation in self.operations) / self.chip.multipliers
         work += self.needs.repeated(grid) * beats + bands * max(1, len(passing.chunks)) * _BAND_CYCLES
         beside = (maps if buffers == 2 else 0) + (weights if passing.buffers == 2 else 0)
         return max(work, beside) + maps + weights - beside + _TRAFFIC * (maps + weights)
+
+    def _beats(self, name: str) -> int:
+        """Beats of a word of a tensor outside."""
+        return self.chip.external_beats // (2 if name in self.tensors.packed else 1)

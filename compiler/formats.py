@@ -136,10 +136,15 @@ class _Formats:
             if tensor.role in (Role.LABEL, Role.INDEX):
                 self.fraction[name] = 0
             else:
-                settled = name in graph.octets and tensor.role == Role.WEIGHT and not graph.optimiser  # each bit counts
-                self.fraction[name] = self._first(tensor, largest[name] * (1 if settled else headroom.of(tensor.role)))
+                grown = 1.0 if self._settled(tensor) else headroom.of(tensor.role)
+                self.fraction[name] = self._first(tensor, largest[name] * grown)
         self._decide()
         self.needed = {name: self._needed(name) for operation in graph.operations for name in operation.factors}
+
+    def _settled(self, tensor: Tensor) -> bool:
+        """Whether it is a weight that is not trained, of so few bits that headroom would be dear."""
+        few = largest_integer(self.graph, tensor.name, self.chip) <= OCTET
+        return few and tensor.role == Role.WEIGHT and not self.graph.optimiser
 
     def _first(self, tensor: Tensor, magnitude: float) -> int:
         """The fraction bits of a tensor that no operation restricts."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from math import inf
 
 from arch.chip import Chip
-from arch.isa import Space
+from arch.isa import BYTE_BITS, Space
 from arch.layout import Kind, Patches, Region
 from arch.timing import FETCH_CYCLES, duration
 from compiler.emission import emit
@@ -28,10 +28,11 @@ _MOST = 4
 """Without an external memory, patches take at most this part of the feature memory."""
 
 
-def laid_patches(graph: Graph, chip: Chip, train: bool) -> Graph:
+def laid_patches(graph: Graph, chip: Chip, train: bool, octets: frozenset[str] = frozenset()) -> Graph:
     """The graph, with its input as patches and a 1 x 1 convolution on them if that saves cycles.
 
-    Only an input that one convolution alone reads, of fewer channels than the chip's windows have columns.
+    Only an input that one convolution alone reads, of fewer channels than the chip's windows have columns. `octets` are
+    the tensors of 8 bits.
     """
     operation = _only_reader(graph)
     shape = graph.tensors[INPUT].shape
@@ -48,7 +49,10 @@ def laid_patches(graph: Graph, chip: Chip, train: bool) -> Graph:
     if not patches.covers((shape[1], shape[2], shape[0])):
         return graph
     changed = _changed(graph, operation, patches)
-    before, after = _cost(graph, operation, chip, train), _cost(changed, changed.operations[0], chip, train)
+    narrow = chip.stores_bytes and (INPUT in octets or chip.word_bits == BYTE_BITS)
+    beats = chip.external_beats // (2 if narrow else 1)
+    ways = (graph, operation), (changed, changed.operations[0])
+    before, after = (_cost(way, first, chip, train, beats) for way, first in ways)
     return changed if after < before else graph
 
 
@@ -92,8 +96,9 @@ def _changed(graph: Graph, operation: Operation, patches: Patches) -> Graph:
     )
 
 
-def _cost(graph: Graph, operation: Operation, chip: Chip, train: bool) -> float:
-    """Cycles of the convolution, to `train` also of its weight gradient, and of bringing its input; inf if refused."""
+def _cost(graph: Graph, operation: Operation, chip: Chip, train: bool, beats: int) -> float:
+    """Cycles of the convolution, to `train` also of its weight gradient, and of bringing its input, whose words take so
+    many beats; inf if refused."""
     small = Graph("patches")
     used = (INPUT, operation.weight, operation.output)
     small.tensors = {name: graph.tensors[name] for name in used}
@@ -123,5 +128,5 @@ def _cost(graph: Graph, operation: Operation, chip: Chip, train: bool) -> float:
     words = maps[INPUT].words
     if chip.external_memory is None and words * _MOST > chip.feature_words:
         return inf
-    brought = words * chip.external_beats if chip.external_memory and words * _STAYS > chip.feature_words else 0
+    brought = words * beats if words * _STAYS > chip.feature_words else 0
     return brought + sum(duration(item, chip) + FETCH_CYCLES for item in instructions)

@@ -138,7 +138,8 @@ def _patches(build: Build) -> None:
     first = next(iter(build.graph.operations), None)
     apart = any(operation.operator == Operator.NORMALISE for operation in build.graph.operations)
     if first and not options.skip and options.mapping.of(first.layer).free and not apart:  # its samples lie apart
-        build.graph = laid_patches(build.graph, build.chip, options.train)
+        narrow = octets(build.graph, options.bits, options.mapping)
+        build.graph = laid_patches(build.graph, build.chip, options.train, narrow)
     build.graph = split_averages(build.graph, build.chip)
     build.graph = split_maxima(build.graph, build.chip) if options.train else build.graph
 

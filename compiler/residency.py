@@ -41,11 +41,10 @@ def reside(graph: Graph, kernels: Kernels, chip: Chip, fractions: dict[str, int]
     """
     maps = [tensor.name for tensor in graph.tensors.values() if tensor.role not in ROWS]
     tensors = Tensors(graph, kernels, layouts(graph, maps, fractions, chip), units(kernels), fractions)
-    small = _packed(tensors, chip)
+    tensors = replace(tensors, packed=_packed(tensors, chip))
     failure: Unfit | None = None
     usual = replace(tensors, conventional=True)
-    ways = (tensors, True), (usual, True), (tensors, False)
-    for planner in (_Planner(known, chip, still, small) for known, still in ways):
+    for planner in (_Planner(tensors, chip, True), _Planner(usual, chip, True), _Planner(tensors, chip, False)):
         try:
             return planner.plan()
         except Unfit as unfit:
@@ -59,12 +58,12 @@ def reside(graph: Graph, kernels: Kernels, chip: Chip, fractions: dict[str, int]
 class _Planner:
     """Homes, the same for all entries; `still`: everything is at home on the chip and nothing moves."""
 
-    def __init__(self, tensors: Tensors, chip: Chip, still: bool, small: frozenset[str]):
+    def __init__(self, tensors: Tensors, chip: Chip, still: bool):
         self.tensors = tensors
         self.chip = chip
         self.still = still
         self.graph = tensors.graph
-        self.outside = Outside(chip, small)
+        self.outside = Outside(chip, tensors.packed)
         self.units = {unit.name: unit for unit in tensors.units.values()}
         self.sizes = {name: unit.count for name, unit in self.units.items()}
         self.sizes |= {name: layout.words for name, layout in tensors.layouts.items()}
@@ -221,7 +220,7 @@ class _Planner:
     def _width(self, name: str, unit: str) -> dict[str, Any]:
         """A region's `bits` and `packed`, of a tensor in a unit or by itself."""
         octet = name in self.graph.octets or self.chip.word_bits == BYTE_BITS
-        return {"bits": BYTE_BITS if octet else 16, "packed": unit in self.outside.packed}
+        return {"bits": BYTE_BITS if octet else 16, "packed": unit in self.tensors.packed}
 
     def _rows(self, name: str, unit: Unit, store: Store, base: int) -> Region:
         layout = self.tensors.kernels.layout(name)

@@ -31,7 +31,8 @@ Places = dict[str, Space]
 
 @dataclass(frozen=True)
 class Tensors:
-    """What is known of a graph's tensors on a chip: layouts of maps, units of row tensors, fraction bits.
+    """What is known of a graph's tensors on a chip: layouts of maps, units of row tensors, fraction bits; `packed` are
+    the maps and units that lie as bytes outside.
 
     `conventional`: gradients lie in the gradient memory, all other maps in the feature memory.
     """
@@ -41,6 +42,7 @@ class Tensors:
     layouts: dict[str, MapLayout]
     units: dict[str, Unit]
     fractions: dict[str, int]
+    packed: frozenset[str] = frozenset()
     conventional: bool = False
 
     def convention(self, name: str) -> Space:
