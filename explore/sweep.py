@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -13,6 +13,7 @@ from arch.errors import InputError, described
 from arch.files import LARGEST_YAML, parse_yaml, read_text
 from arch.frozen import Frozen
 from compiler.network import Network
+from compiler.octets import Bits
 from compiler.pipeline import Options
 from compiler.updates import rate_exponent
 from estimate.technology import Technology
@@ -62,7 +63,7 @@ class Sweep(Frozen):
     """What a sweep file says; `networks` are names or files as `tinycl compile` takes them.
 
     `train` measures a training step, else an inference. `density` leaves out work on zeros, as in `explore.timing`.
-    `technology` adds energy and area. `exact` runs every point. `learning_rate` and `momentum` are of
+    `technology` adds energy and area. `exact` runs every point. `learning_rate`, `momentum` and `bits` are of
     `compiler.Options`.
 
     >>> Sweep(networks=["digits"], chips=[Chips(vary={"lanes": [4, 8]})]).train
@@ -77,6 +78,7 @@ class Sweep(Frozen):
     exact: Exact | None = None
     learning_rate: float = 2.0**-6
     momentum: float = 0.0
+    bits: dict[Literal["weights", "activations", "gradients"], Literal[8, 16]] = {}
     pareto: Front = Front()
 
     @classmethod
@@ -96,7 +98,8 @@ class Sweep(Frozen):
     @property
     def options(self) -> Options:
         """How networks are compiled."""
-        return Options(train=self.train, learning_rate=self.learning_rate, momentum=self.momentum)
+        bits = Bits(**self.bits)
+        return Options(train=self.train, learning_rate=self.learning_rate, momentum=self.momentum, bits=bits)
 
     def points(self, network: Callable[[str], Network]) -> list[Point]:
         """Every chip with every network, which `network` makes of a name. Raises `InputError` on what there is not."""

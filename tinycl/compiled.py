@@ -146,7 +146,7 @@ def compile(
     """
     from tinycl.compilation import build_model
 
-    settings = _options(train, options)
+    settings = options_of(train, options)
     model = as_model(network, settings.seed)
     if parameters is not None:
         model = Model(model.network, parameters)
@@ -172,7 +172,8 @@ def as_chip(chip: Chip | str | PathLike[str]) -> Chip:
     return chip if isinstance(chip, Chip) else Chip.load(Path(chip) if isinstance(chip, PathLike) else chip)
 
 
-def _options(train: bool, given: dict[str, Any]) -> Options:
+def options_of(train: bool, given: dict[str, Any]) -> Options:
+    """The compiler's options. Raises `InputError` on a keyword that is none."""
     try:
         return Options(train=train, **given)
     except TypeError:

@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 
 from arch.chip import Chip
 from arch.errors import InputError
-from compiler import Network, Options
+from compiler import Network
 from explore.chips import varied
 from explore.measure import timed
 from explore.pareto import pareto
@@ -22,7 +22,7 @@ from explore.point import Point
 from explore.runner import Crew, run
 from explore.sweep import Exact, Sweep, points_of
 from explore.timing import Timing, time_network
-from tinycl.compiled import as_chip
+from tinycl.compiled import as_chip, options_of
 from tinycl.exact import run_exactly
 from tinycl.late_progress import late_progress
 from tinycl.models import Model, add_loss, read_network
@@ -45,18 +45,23 @@ def timing(
     chip: Chip | str | PathLike[str] = "paper",
     train: bool = False,
     density: float | None = None,
+    **options: Any,
 ) -> Timing:
     """What a network costs on a chip, in milliseconds and without values: cycles, traffic, every counted event.
 
     `network` and `chip` as `tinycl.compile` takes them; with `train` a training step too. `density`, 0 to 1, is the
     share of values that are not zero: with it work on zeros is left out, and the result is marked `estimated`.
-    Raises `InputError` in one line if the chip cannot run the network.
+    Other keywords are those of `compiler.Options`, such as `bits` and `mapping`. Raises `InputError` in one line if the
+    chip cannot run the network.
 
     >>> import tinycl
     >>> tinycl.timing("reference", train=True).cycles == tinycl.compile("reference", train=True).report.cycles
     True
+    >>> narrow = tinycl.timing("resnet8", bits=tinycl.Bits(weights=8, activations=8))
+    >>> narrow.cycles < tinycl.timing("resnet8").cycles
+    True
     """
-    return time_network(_network(network, train), as_chip(chip), Options(train=train), density)
+    return time_network(_network(network, train), as_chip(chip), options_of(train, options), density)
 
 
 def sweep(
@@ -98,7 +103,7 @@ def sweep(
     if exact:
         settings = Exact.model_validate({} if exact is True else dict(exact)).model_dump()
     known = [_network(item, train) for item in networks]
-    points = points_of(known, made, Options(train=train, **options), density, technology, settings)
+    points = points_of(known, made, options_of(train, options), density, technology, settings)
     return table_of(points, Crew(workers, backend, scheduler), Path(store) if store else None)
 
 

@@ -10,13 +10,10 @@ from arch.transfer import bursts, moved_words, transfer_cycles
 from rtl.axi import Bursts
 from rtl.dma import DmaEngine
 
-CHIP = Chip.load("tiny").replace(
-    external_memory={"bytes_per_cycle": 4, "latency_cycles": 9, "bytes": 1 << 16}, name="slow"
-)
+SLOW = {"bytes_per_cycle": 4, "latency_cycles": 9, "bytes": 1 << 16}
+CHIP = Chip.load("tiny").replace(external_memory=SLOW, name="slow")
 WORD = CHIP.external_word_bytes
-OCTETS = Chip.load("tiny").replace(
-    lanes=4, external_memory=CHIP.external_memory.model_dump(), vector_unit={"elements_per_cycle": 4}, name="octets"
-)
+OCTETS = Chip.load("tiny").replace(lanes=4, external_memory=SLOW, vector_unit={"elements_per_cycle": 4}, name="octets")
 TRANSFERS = {
     "short": Transfer(external=5, count=3, word=7),
     "long": Transfer(external=120, count=150, word=3),
