@@ -64,10 +64,25 @@ def read_array(data: bytes) -> np.ndarray:
     return np.lib.format.read_array(file, allow_pickle=False)
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """Refuses a mapping that has a key twice, of which the last one would hold."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` is there twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
-    """The mapping that YAML `text` holds. Raises `InputError` naming `where`."""
+    """The mapping that YAML `text` holds. Raises `InputError` naming `where`, also if a key is there twice."""
     try:
-        data = yaml.safe_load(text)
+        data = yaml.load(text, _OnceLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{where}: not YAML: {error.problem}, in line {line}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{where}: not YAML: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(data, dict):

@@ -291,7 +291,9 @@ def simulate(
     if as_json:
         click.echo(json.dumps(result, indent=1))
         return
-    rows = {"cycles of a pass": f"{result['cycles']:,}"}
+    rows = {"cycles of the last pass": f"{result['cycles']:,}"}
+    if steps > 1:
+        rows["cycles of all"] = f"{result['all_cycles']:,}"
     for engine, events in result["counters"].items():
         rows |= {f"{engine} {name.lower().replace('_', ' ')}": f"{count:,}" for name, count in events.items() if count}
     rows |= {name: f"{count:,}" for name, count in result["activity"].items()}
@@ -304,7 +306,7 @@ def simulate(
 @click.argument("program", type=click.Path(path_type=Path))
 @click.option("--chip", help="Refuse a program that was built for another chip than this one.")
 @click.option("--tech", default="65nm", show_default=True, help="A shipped technology or a YAML file.")
-@click.option("--entry", default="", help="What to estimate.  [default: train if there is one]")
+@click.option("--entry", default="", help="What to estimate.  [default: train, or the only one]")
 @click.option("--clock", type=float, help="Clock period in ns.  [default: the chip's]")
 @click.option("--voltage", type=float, help="Supply in V.  [default: the technology's, whose spread is in the range]")
 @click.option("--clock-gating/--no-clock-gating", default=True, help="Clock gates as chips have them, or none (FPGA).")

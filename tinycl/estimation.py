@@ -73,7 +73,10 @@ def workload(program: Program, request: Request, network: str) -> Workload:
     """The entry's events: in closed form, of a share of zeros, or counted on samples."""
     if request.zeros is not None and request.data is not None:
         raise InputError("--zeros must come without --data, which counts them")
-    entry = request.entry or ("train" if "train" in program.entries else next(iter(program.entries)))
+    entry = request.entry or ("train" if "train" in program.entries else "")
+    if not entry and len(program.entries) > 1:
+        raise InputError(f"entry must be one of {', '.join(program.entries)}: a training step is several of them")
+    entry = entry or next(iter(program.entries))
     work = Workload.of(program, entry, network)
     if request.zeros is not None:
         return work.assuming(request.zeros)

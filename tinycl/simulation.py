@@ -30,8 +30,8 @@ from tinycl.training import chip_inputs
 def simulate_program(program: Program, entry: str, steps: int, data: Path | None, stepped: bool) -> dict:
     """Run `steps` passes of `entry`; `program.image` becomes the memories at the end.
 
-    Returns cycles of a pass, all events by engine and name, what they say of activity (`arch.activity`), the share of
-    rounded values that saturated, and the last pass's outputs. Raises `InputError` on data that does not fit the
+    Returns the cycles of the last pass and of all; of all passes the events by engine and name, what they say of
+    activity (`arch.activity`) and the share of rounded values that saturated; and the last pass's outputs. Raises `InputError` on data that does not fit the
     program's inputs.
     """
     program.image, total = run_passes(program, entry, steps, inputs_for(program, entry, data), stepped)
@@ -39,6 +39,7 @@ def simulate_program(program: Program, entry: str, steps: int, data: Path | None
         "entry": entry,
         "steps": steps,
         "cycles": int(total.cycles),
+        "all_cycles": int(total.all_cycles),
         "counters": {
             engine.name.lower(): {event.name: int(total.counters[engine, event]) for event in Event}
             for engine in ENGINES

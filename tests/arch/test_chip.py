@@ -63,6 +63,11 @@ def test_what_is_no_chip_is_refused(text):
         Chip.parse(text)
 
 
+def test_a_key_that_is_there_twice_is_refused():
+    with pytest.raises(ChipError, match="mine: not YAML: `taps` is there twice, in line 3"):
+        Chip.parse("name: x\ntaps: 9\ntaps: 16\n", "mine")
+
+
 def test_a_missing_file_names_the_shipped_chips():
     with pytest.raises(ChipError, match="one of paper-one-port, paper, tiny, wide"):
         Chip.load("nowhere.yaml")

@@ -147,3 +147,14 @@ def test_picture_shows_every_row_with_energy(program, tmp_path):
     row = work.rows[0]
     words = sum(row.counts[4:10])
     assert intensity(row, work.chip) == pytest.approx(row.macs / (words * 16))
+
+
+def test_a_step_of_several_entries_is_not_guessed(tmp_path):
+    network = Network("small", (3, 6, 6)).conv(3).relu().dense(4).softmax_cross_entropy()
+    samples = Calibration(np.zeros((2, 3, 6, 6)), np.zeros(2, np.int64), 2)
+    program = compile_network(network, Chip.load("paper"), network.initial(0), samples, Options(micro_batch=2)).program
+    assert program
+    program.save(tmp_path / "several.tcl")
+    found = call(tmp_path / "several.tcl")
+    assert found.exit_code == 2 and "entry must be one of infer, accumulate_first, accumulate, update" in found.output
+    assert call(tmp_path / "several.tcl", "--entry", "update").exit_code == 0
