@@ -31,8 +31,8 @@ def simulate_program(program: Program, entry: str, steps: int, data: Path | None
     """Run `steps` passes of `entry`; `program.image` becomes the memories at the end.
 
     Returns the cycles of the last pass and of all; of all passes the events by engine and name, what they say of
-    activity (`arch.activity`) and the share of rounded values that saturated; and the last pass's outputs. Raises `InputError` on data that does not fit the
-    program's inputs.
+    activity (`arch.activity`) and the share of rounded values that saturated; and the last pass's outputs. Raises
+    `InputError` on data that does not fit the program's inputs.
     """
     program.image, total = run_passes(program, entry, steps, inputs_for(program, entry, data), stepped)
     return {
