@@ -11,10 +11,12 @@ from arch.chip import Chip
 from arch.isa import Compute, Engine, Storage, Transfer
 from arch.layout import Store
 from compiler import Bits, Build, Calibration, Network, NetworkError, Options, compile_network
+from compiler.formats import Headroom
 from compiler.graph import INFER, TRAIN
 from compiler.mapping import Choice, Mapping
 from sim.fast import FastMachine
 from tinycl.agreement import agree
+from tinycl.checking import Probe
 from tinycl.executions import compare
 
 PAPER = Chip.load("paper")
@@ -74,8 +76,6 @@ def test_copies_have_the_bits_of_the_first():
 
 @pytest.mark.parametrize("headroom", [0.01, 2.0])
 def test_results_saturate_at_eight_bits(headroom):
-    from compiler.formats import Headroom
-
     build = built(network(), bits=Bits(8, 8, 8), headroom=Headroom(headroom, headroom, headroom))
     assert build.program and build.graph and build.fractions and build.reports
     computes = [item for item in build.program.streams[Engine.ARRAY] if isinstance(item, Compute)]
@@ -91,6 +91,22 @@ def test_results_saturate_at_eight_bits(headroom):
     rows = {row.name: row for row in build.reports[TRAIN].tensors}
     assert rows["first.weight"].bits == 8 and rows["first.weight"].bytes == 3 * 9 * 16
     assert rows["last"].bits == 16 and rows["pool"].limit == 127 * 2.0 ** -build.fractions["pool"]
+
+
+def test_whatever_makes_a_tensor_keeps_it_in_eight_bits():
+    net = Network("every", (6, 12, 12)).conv(8, 5, stride=2, bias=True, name="a").relu().depthwise(3, name="b").relu()
+    net = net.conv(8, 1, name="c").add("b", "c", name="d").leaky_relu(0.5, name="e").conv(24, 3, name="f", groups=8)
+    net = net.concat("e", "f", name="g").batch_norm(name="h").relu().max_pool(2, name="i").average_pool(3, name="j")
+    net = net.conv(12, 3, dilation=2, name="k").global_average_pool(name="l").dense(9, bias=True, name="m").relu()
+    net = net.dense(4, name="n").softmax_cross_entropy()
+    few = Headroom(0.02, 0.02, 0.02)
+    data = Calibration(RNG.normal(0, 1, (2, 6, 12, 12)), np.array([1, 2]), 2)
+    build = compile_network(net, PAPER, net.initial(0), data, Options(bits=Bits(8, 8, 8), headroom=few, momentum=0.5))
+    words = Probe(build, TRAIN).run(data, np.array([0]))
+    narrow = {name: values for name, values in words.items() if name in names(build)}
+    assert len(narrow) > 20 and {"d", "g", "j", "l", "m", "f.weight", "k.gradient"} <= narrow.keys()
+    ends = [name for name, values in narrow.items() if np.abs(values + 0.5).max() == 127.5]
+    assert all(np.abs(values + 0.5).max() <= 127.5 for values in narrow.values()) and len(ends) > 5
 
 
 def test_a_weight_that_stays_gets_no_headroom():
