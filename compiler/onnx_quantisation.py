@@ -13,11 +13,13 @@ from compiler.onnx_translation import Translation
 
 def quantize(at: Translation, node: OnnxNode) -> None:
     """QuantizeLinear by a power of two: the value itself, its fraction bits and whether it has 8 bits kept as hints."""
-    source, fraction = at.source(node), _fraction(at, node)
-    if _type(at, node) == np.int8:
+    source, fraction, narrow = at.source(node), _fraction(at, node), _type(at, node) == np.int8
+    known = at.network.fractions.get(source), source in at.network.octets
+    if source in at.network.fractions and known != (fraction, narrow):
+        raise NetworkError(f"{node.name}: {source} is quantised twice, with different scales or types; use one")
+    at.network.fractions[source] = fraction
+    if narrow:
         at.network.octets.add(source)
-    if at.network.fractions.setdefault(source, fraction) != fraction:
-        raise NetworkError(f"{node.name}: {source} is quantised twice, with different scales; use one")
     at.quantised.add(node.outputs[0])
     at.alias(node, source)
 

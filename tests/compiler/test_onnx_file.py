@@ -226,6 +226,17 @@ CASES = {
         ),
         ["y (Relu)", "DequantizeLinear"],
     ),
+    "twice": (
+        model(
+            node("QuantizeLinear", "x s z", "q"),
+            node("QuantizeLinear", "x s w", "r"),
+            node("DequantizeLinear", "q s z", "d"),
+            node("DequantizeLinear", "r s w", "e"),
+            node("Add", "d e"),
+            tensors=tensors(s=np.float32(0.5), z=np.int8(0), w=np.int16(0)),
+        ),
+        ["r (QuantizeLinear)", "quantised twice", "types"],
+    ),
     "unsigned": (
         model(node("QuantizeLinear", "x s", "q"), node("DequantizeLinear", "q s"), tensors=tensors(s=np.float32(0.5))),
         ["q (QuantizeLinear)", "signed", "uint8", "int8 or int16"],
