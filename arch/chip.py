@@ -97,6 +97,8 @@ class Chip(_Model):
     (1248, 312, 3)
     >>> chip.word_stride, chip.external_word_bytes, chip.external_beats, chip.narrowest_accumulator
     (16, 16, 2, 38)
+    >>> chip.beat_bytes, chip.stores_bytes, chip.replace(lanes=6, vector_unit={"elements_per_cycle": 6}).stores_bytes
+    (8, True, False)
     >>> chip.bank_stride(chip.weight_memory), chip.window_bytes(chip.weight_memory)
     (32768, 294912)
     >>> chip.replace(name="other").fingerprint == chip.fingerprint

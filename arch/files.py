@@ -67,13 +67,14 @@ def read_array(data: bytes) -> np.ndarray:
 class _OnceLoader(yaml.SafeLoader):
     """Refuses a mapping that has a key twice, of which the last one would hold."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` is there twice", key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
+            seen.add((key.tag, key.value))
+        return node
 
 
 def parse_yaml(text: str, where: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A program: what crosses from the compiler to everything that runs it, and its file.
 
-The file is one line `tinycl program 1 <sha256 of the rest>` followed by a zip archive of a JSON manifest and arrays.
+The file is one line `tinycl program 2 <sha256 of the rest>` followed by a zip archive of a JSON manifest and arrays.
 """
 
 from __future__ import annotations

@@ -125,6 +125,7 @@ def _alike(graph: Graph, name: str) -> None:
             graph.copies[copy] = first
     if first != name:
         graph.fractions.pop(name, None)
+        graph.octets -= {name}
 
 
 def _inferred(operation: Operation, layers: Mapping[str, _Layer]) -> list[Operation]:

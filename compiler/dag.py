@@ -36,7 +36,7 @@ class Dag:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.values: dict[str, tuple[int, ...]] = {INPUT: self.input_shape}
         self.fractions: dict[str, int] = {}
-        self.octets: set[str] = set()
+        self.octets: list[str] = []
 
     @property
     def last(self) -> str:

@@ -111,6 +111,11 @@ def described(graph: Graph, fraction: dict[str, int], largest: dict[str, float],
     }
 
 
+def has_octets(graph: Graph, name: str, chip: Chip) -> bool:
+    """Whether a tensor's elements have 8 bits, by itself or as all on the chip have."""
+    return largest_integer(graph, name, chip) <= OCTET
+
+
 def largest_integer(graph: Graph, name: str, chip: Chip) -> int:
     """The largest integer that an element of a tensor can be."""
     return min(chip.largest, OCTET) if name in graph.octets else chip.largest
@@ -136,15 +141,23 @@ class _Formats:
             if tensor.role in (Role.LABEL, Role.INDEX):
                 self.fraction[name] = 0
             else:
-                grown = 1.0 if self._settled(tensor) else headroom.of(tensor.role)
-                self.fraction[name] = self._first(tensor, largest[name] * grown)
+                settled = self._settled(tensor)
+                bits = self._first(tensor, largest[name] * (1 if settled else headroom.of(tensor.role)))
+                self.fraction[name] = bits + (settled and self._rounds_into(name, bits + 1))
         self._decide()
         self.needed = {name: self._needed(name) for operation in graph.operations for name in operation.factors}
 
     def _settled(self, tensor: Tensor) -> bool:
         """Whether it is a weight that is not trained, of so few bits that headroom would be dear."""
-        few = largest_integer(self.graph, tensor.name, self.chip) <= OCTET
-        return few and tensor.role == Role.WEIGHT and not self.graph.optimiser
+        few = has_octets(self.graph, tensor.name, self.chip)
+        trained = any(operation.output == tensor.name for operation in self.graph.operations)
+        return few and tensor.role == Role.WEIGHT and not trained
+
+    def _rounds_into(self, name: str, fraction: int) -> bool:
+        """Whether a weight's values, rounded, fit its bits with so many fraction bits: -128 does, and 127.4."""
+        values = np.floor(np.ldexp(self.graph.values[name], fraction) + 0.5)
+        end = largest_integer(self.graph, name, self.chip)
+        return bool(values.max() <= end and values.min() >= -end - 1)
 
     def _first(self, tensor: Tensor, magnitude: float) -> int:
         """The fraction bits of a tensor that no operation restricts."""
@@ -213,6 +226,9 @@ class _Formats:
                     f"{name}: fraction bits must be {LEAST_FRACTION} to {self.chip.word_bits}, not {bits}"
                 )
             self.fraction[name] = bits
+        for copy, first in self.graph.copies.items():
+            if first in self.graph.fractions:
+                self.fraction[copy] = self.fraction[first]
 
     def _needed(self, factor: str) -> int:
         """The fewest fraction bits that say a factor well enough: exactly, if it is a power of two."""

@@ -71,14 +71,15 @@ def _known() -> str:
 
 
 def _decided_formats(lowering: Lowering) -> None:
-    """Formats of the network's values; of several values in one tensor, the last one's."""
+    """Formats of the network's values. Raises `NetworkError` where one tensor would need two."""
     network, graph = lowering.network, lowering.graph
-    octets: dict[str, bool] = {}
-    for value in network.values:
-        if value in network.fractions:
-            name = lowering.tensor(value).name
-            graph.fractions[name], octets[name] = network.fractions[value], value in network.octets
-    graph.octets = frozenset(name for name, narrow in octets.items() if narrow)
+    found: dict[str, tuple[int, bool]] = {}
+    for value in (value for value in network.values if value in network.fractions):
+        name, form = lowering.tensor(value).name, (network.fractions[value], value in network.octets)
+        if found.setdefault(name, form) != form:
+            raise NetworkError(f"{value}: is quantised again with another scale or type; use those of what it reads")
+    graph.fractions |= {name: fraction for name, (fraction, _) in found.items()}
+    graph.octets = frozenset(name for name, (_, narrow) in found.items() if narrow)
 
 
 def _same(lowering: Lowering, node: Node) -> None:

@@ -13,9 +13,10 @@ def relu(lowering: Lowering, node: Node) -> None:
     """A ReLU, in the operation before it if that has no other reader."""
     source = lowering.tensor(node.inputs[0])
     before = lowering.producer(source.name)
-    if before and before.relu:
+    same = lowering.same_format(node, source.name)
+    if before and before.relu and same:
         lowering.alias(node, source.name)
-    elif private := lowering.private(node, source.name):
+    elif (private := lowering.private(node, source.name)) and same:
         lowering.replace(private, relu=True)
         lowering.become(node, source.name)
     else:

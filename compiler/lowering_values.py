@@ -93,6 +93,14 @@ class Lowering:
         held = (value for value, name in self._tensors.items() if name == tensor)
         return None if any(value in self.network.fractions for value in held) else self.private(node, tensor)
 
+    def same_format(self, node: Node, tensor: str) -> bool:
+        """Whether what a tensor holds and the node's result may be one tensor: not if both formats are decided, and
+        differ."""
+        network = self.network
+        held = [value for value, name in self._tensors.items() if name == tensor]
+        decided = [value for value in (*held, node.name) if value in network.fractions]
+        return len({(network.fractions[value], value in network.octets) for value in decided}) < 2
+
     def replace(self, old: Operation, **changes: object) -> None:
         """Change an operation in its place."""
         self.operations[self.operations.index(old)] = replace(old, **changes)  # type: ignore[arg-type]

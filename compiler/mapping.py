@@ -66,12 +66,7 @@ class Mapping:
         """Raises `NetworkError` naming a layer that is not there, or that has no such choice."""
         convolutions = [operation.layer for operation in graph.operations if operation.operator == Operator.CONV]
         matrices = [operation.layer for operation in graph.operations if operation.operator == Operator.GEMM]
-        forward = [operation.layer for operation in graph.operations if operation.phase == "forward"]
         for layer, choice in self.layers.items():
-            if choice.result_bits:
-                _check_named(layer, forward, "layer of the network that makes a map")
-            if choice.weight_bits:
-                _check_named(layer, [*convolutions, *matrices], "layer of the network that has weights")
             if choice.free and (choice.recompute or choice.weight_bits or choice.result_bits):
                 continue
             _check_named(layer, [*convolutions, *matrices], "layer of the network that can be mapped")
@@ -81,6 +76,16 @@ class Mapping:
                 raise NetworkError(
                     f"mapping: {layer} scatters: by channel, without tiles, skipping zeros; say walk alone"
                 )
+
+    def check_bits(self, graph: Graph) -> None:
+        """Raises `NetworkError` naming a layer that has no result, or no weights, whose bits are said."""
+        forward = [operation for operation in graph.operations if operation.phase == "forward"]
+        weighted = [operation.layer for operation in forward if operation.weight]
+        for layer, choice in self.layers.items():
+            if choice.result_bits:
+                _check_named(layer, [operation.layer for operation in forward], "layer of the network that makes a map")
+            if choice.weight_bits:
+                _check_named(layer, weighted, "layer of the network that has weights")
 
     @property
     def recomputed(self) -> list[str]:

@@ -13,6 +13,8 @@ from compiler.graph import Graph, Operation, Operator, Role
 from compiler.mapping import Mapping
 from compiler.nodes import NetworkError
 
+_KEEPING = (Operator.MAX_POOL, Operator.CHANNEL_MAP)
+"""Operators whose results may have to have the formats of what they read."""
 _MADE = ("forward", "recompute")
 """Phases whose results are a layer's."""
 
@@ -43,11 +45,11 @@ class Bits:
         found: dict[str, int] = {}
         for setting in settings:
             role, _, width = setting.partition("=")
-            if role not in roles or not width.isdecimal():
+            if role not in roles or width not in ("8", "16"):
                 raise NetworkError(
                     f"bits must be ROLE=8 or ROLE=16, ROLE one of {', '.join(roles)}, not {setting!r:.40}"
                 )
-            found[role] = int(width[:3])
+            found[role] = int(width)
         return cls(**found)
 
     def __post_init__(self) -> None:
@@ -57,12 +59,39 @@ class Bits:
 
 
 def octets(graph: Graph, bits: Bits, mapping: Mapping) -> frozenset[str]:
-    """The tensors of 8 bits, those of `graph.octets` among them; of others whose format is decided, none."""
+    """The tensors of 8 bits, those of `graph.octets` among them; of others whose format is decided, or must be equal to
+    one that is, none.
+
+    Raises `NetworkError` where a mapping asks for other bits than are decided.
+    """
+    _check_decided(graph, mapping)
     found = {name for name, width in _asked(graph, bits, mapping) if width == BYTE_BITS}
-    found -= graph.fractions.keys()
-    found |= graph.octets
+    found = (found - _tied(graph)) | graph.octets
     copied = {copy for copy, first in graph.copies.items() if first in found}
     return frozenset((found - graph.copies.keys()) | copied)
+
+
+def _tied(graph: Graph) -> set[str]:
+    """Tensors whose format is decided, and those that poolings or moves of channels tie to them."""
+    found = set(graph.fractions)
+    ties = [{*item.inputs, item.output} for item in graph.operations if item.operator in _KEEPING]
+    before = -1
+    while len(found) > before:
+        before = len(found)
+        found = found.union(*(tie for tie in ties if tie & found))
+    return found
+
+
+def _check_decided(graph: Graph, mapping: Mapping) -> None:
+    for operation in graph.operations:
+        asked, name = mapping.of(operation.layer).result_bits, operation.output
+        if asked and operation.phase == "forward" and name in graph.fractions:
+            has = BYTE_BITS if name in graph.octets else 16
+            if asked != has:
+                raise NetworkError(
+                    f"mapping: the result of {operation.layer} has {has} bits by the model, or by the clip before it, "
+                    f"not {asked}; leave result_bits out"
+                )
 
 
 def _asked(graph: Graph, bits: Bits, mapping: Mapping) -> Iterator[tuple[str, int]]:

@@ -17,9 +17,13 @@ def quantize(at: Translation, node: OnnxNode) -> None:
     known = at.network.fractions.get(source), source in at.network.octets
     if source in at.network.fractions and known != (fraction, narrow):
         raise NetworkError(f"{node.name}: {source} is quantised twice, with different scales or types; use one")
+    if narrow and not at.read_by(node.inputs[0], "QuantizeLinear"):
+        raise NetworkError(
+            f"{node.name}: {source} is read unquantised too, beyond the ends of int8; quantise it for all readers"
+        )
     at.network.fractions[source] = fraction
-    if narrow:
-        at.network.octets.add(source)
+    if narrow and source not in at.network.octets:
+        at.network.octets.append(source)
     at.quantised.add(node.outputs[0])
     at.alias(node, source)
 

@@ -71,6 +71,10 @@ class Translation:
             return users[0]
         return None
 
+    def read_by(self, value: str, operator: str) -> bool:
+        """Whether only nodes of that operator read the value, and nothing else needs it."""
+        return value != self._output and all(user.operator == operator for user in self._users.get(value, []))
+
     def needed(self, value: str) -> bool:
         """Whether a node or the network's result needs the value."""
         return value in self._users or value == self._output

@@ -115,6 +115,7 @@ class Build:
 def _lowering(build: Build) -> None:
     options = build.options
     build.graph = lower(build.network, build.parameters, train=options.train, batch_norm=options.batch_norm)
+    options.mapping.check_bits(build.graph)
 
 
 def _capping(build: Build) -> None:

@@ -115,20 +115,19 @@ def _row(group: Phase, chip: Chip) -> Row:
 
 def _used(instructions: list[Instruction], chip: Chip) -> dict[str, int]:
     """Bytes of the words that instructions read or write, by memory; what lies between words of a map counts too."""
-    words = {
-        Store.FEATURE: chip.lanes,
-        Store.GRADIENT: chip.lanes,
-        Store.WEIGHT: chip.multipliers,
-        Store.EXTERNAL: chip.lanes,
+    word = chip.lanes * chip.word_bits
+    bits = {
+        Store.FEATURE: word,
+        Store.GRADIENT: word,
+        Store.WEIGHT: chip.taps * word,
+        Store.EXTERNAL: 8 * chip.external_word_bytes,
     }
-    spans: dict[Store, set[tuple[int, int]]] = {store: set() for store in words}
+    spans: dict[Store, set[tuple[int, int]]] = {store: set() for store in bits}
     for instruction in instructions:
         for some in footprint(instruction, chip):
             for span in some:
                 spans[span.store].add((span.start, span.stop))
-    return {
-        store.value: -(-_covered(spans[store]) * elements * chip.word_bits // 8) for store, elements in words.items()
-    }
+    return {store.value: -(-_covered(spans[store]) * size // 8) for store, size in bits.items()}
 
 
 def _covered(spans: set[tuple[int, int]]) -> int:

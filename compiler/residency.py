@@ -19,6 +19,7 @@ from arch.layout import Region, Store
 from compiler.bands import LONGEST, Bands
 from compiler.chunks import Chunks
 from compiler.column_bands import ColumnBands
+from compiler.formats import has_octets
 from compiler.graph import ROWS, Graph, Operation, Role
 from compiler.kernels import Kernels
 from compiler.maps import layouts
@@ -219,8 +220,8 @@ class _Planner:
 
     def _width(self, name: str, unit: str) -> dict[str, Any]:
         """A region's `bits` and `packed`, of a tensor in a unit or by itself."""
-        octet = name in self.graph.octets or self.chip.word_bits == BYTE_BITS
-        return {"bits": BYTE_BITS if octet else 16, "packed": unit in self.tensors.packed}
+        narrow = has_octets(self.graph, name, self.chip)
+        return {"bits": BYTE_BITS if narrow else 16, "packed": unit in self.tensors.packed}
 
     def _rows(self, name: str, unit: Unit, store: Store, base: int) -> Region:
         layout = self.tensors.kernels.layout(name)
@@ -242,13 +243,15 @@ def _packed(tensors: Tensors, chip: Chip) -> frozenset[str]:
         return frozenset()
     together = {unit.name: unit.offsets.keys() for unit in tensors.units.values()}
     together |= {name: {name} for name in tensors.layouts}
-    narrow = chip.word_bits == BYTE_BITS
-    return frozenset(name for name, names in together.items() if narrow or names <= tensors.graph.octets)
+    return frozenset(
+        unit for unit, names in together.items() if all(has_octets(tensors.graph, name, chip) for name in names)
+    )
 
 
 def _refusal(unfit: Unfit, chip: Chip) -> str:
-    words = unfit.missing * (chip.taps if unfit.store == Store.WEIGHT else 1)
-    missing = -(-words * chip.lanes * chip.word_bits // 8)
+    bits = chip.lanes * chip.word_bits * (chip.taps if unfit.store == Store.WEIGHT else 1)
+    bits = 8 * chip.external_word_bytes if unfit.store == Store.EXTERNAL else bits
+    missing = -(-unfit.missing * bits // 8)
     name = unfit.name.split("\0")[0]
     way = f"enlarge {unfit.store.value}_memory.bytes"
     if chip.external_memory is None:

@@ -86,7 +86,8 @@ def build_model(
 
 def _check_sizes(network: Network, chip: Chip) -> None:
     """Refuse a network with a value that no memory of the chip holds, before anything of its size is made."""
-    most = chip.lanes * max(chip.feature_words, chip.gradient_words, chip.external_words)
+    outside = chip.external_words * (2 if chip.stores_bytes else 1)
+    most = chip.lanes * max(chip.feature_words, chip.gradient_words, outside)
     for name, shape in network.values.items():
         if prod(shape) > most:
             where = f"input of {network.name}" if name == INPUT else name

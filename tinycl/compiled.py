@@ -13,7 +13,7 @@ import numpy as np
 from arch.chip import Chip
 from arch.errors import InputError
 from arch.program import Program
-from compiler import Build, Calibration, Options
+from compiler import Bits, Build, Calibration, Options
 from compiler.network import Network
 from compiler.report import Report
 from explore.frames import report_frame, tensor_frame, traffic_frame
@@ -174,6 +174,8 @@ def as_chip(chip: Chip | str | PathLike[str]) -> Chip:
 
 def options_of(train: bool, given: dict[str, Any]) -> Options:
     """The compiler's options. Raises `InputError` on a keyword that is none."""
+    if isinstance(given.get("bits"), dict):
+        given = given | {"bits": Bits.of([f"{role}={bits}" for role, bits in given["bits"].items()])}
     try:
         return Options(train=train, **given)
     except TypeError:

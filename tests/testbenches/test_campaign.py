@@ -190,7 +190,7 @@ def test_coverage_dat_is_read(tmp_path: Path):
 
 
 def test_a_record_is_counted_by_its_parts():
-    names = "compute[3]:0->1", "compute.mask[0]:0->1", "compute.target_storage[0]:0->1"
+    names = "compute[3]:0->1", "compute.mask[0]:0->1", "load.sparse_index[0]:0->1"
     points = [CodePoint("toggle", "tinycl.array", "TOP", 1, 1, name) for name in names]
     reason = exclusions(TINY, points, "")
     assert "under the names of its parts" in str(reason(points[0]))

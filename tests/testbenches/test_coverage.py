@@ -23,6 +23,7 @@ from testbenches.generate import existing, random_chain, random_instruction, ran
 from testbenches.generate_chips import random_chips
 
 TINY = Chip.load("tiny")
+OCTETS = TINY.replace(lanes=4, vector_unit={"elements_per_cycle": 4})
 HEADER = ("opcode", "wait", "signal")
 
 
@@ -67,10 +68,10 @@ def test_every_field_is_drawn(opcode: Opcode):
     rng = np.random.default_rng(0)
     kind = KINDS[opcode]
     seen: dict[str, set[int]] = defaultdict(set)
-    for name in existing(DRAWN, TINY):
+    for name in existing(DRAWN, OCTETS):
         for _ in range(20):
-            drawn = random_instruction(TINY, rng, name)
-            for instruction in random_chain(TINY, rng, drawn, 2) if isinstance(drawn, Compute) else [drawn]:
+            drawn = random_instruction(OCTETS, rng, name)
+            for instruction in random_chain(OCTETS, rng, drawn, 2) if isinstance(drawn, Compute) else [drawn]:
                 if isinstance(instruction, kind):
                     for field in fields.layout(kind):
                         seen[field.name].add(int(getattr(instruction, field.name)))
