@@ -67,7 +67,7 @@ def read_array(data: bytes) -> np.ndarray:
 class _OnceLoader(yaml.SafeLoader):
     """Refuses a mapping that has a key twice, of which the last one would hold."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         seen: set[tuple[str, str]] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
