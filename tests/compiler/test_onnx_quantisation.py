@@ -10,7 +10,7 @@ from onnx.reference import ReferenceEvaluator
 
 from arch.chip import Chip
 from arch.isa import Rounding
-from compiler import Calibration, Options, compile_network
+from compiler import Bits, Calibration, Options, compile_network
 from compiler.onnx_import import import_model
 from sim.fast import FastMachine
 
@@ -24,9 +24,9 @@ def quantised_model(rng: np.random.Generator, kind: type) -> onnx.ModelProto:
     tensors = {
         **{name: np.float32(step) for name, step in STEPS.items()},
         "z": kind(0),
-        "w1": rng.integers(-127, 128, (5, 3, 3, 3)).astype(np.int8),
+        "w1": rng.integers(-128, 128, (5, 3, 3, 3)).astype(np.int8),
         "b1": (rng.integers(-60, 60, 5) * INPUT_STEP * WEIGHT_STEP).astype(np.float32),
-        "w2": rng.integers(-127, 128, (7, 5 * 3 * 3)).astype(np.int8),
+        "w2": rng.integers(-128, 128, (7, 5 * 3 * 3)).astype(np.int8),
     }
     nodes = [
         _node("QuantizeLinear", "x s z", "xq"),
@@ -58,13 +58,14 @@ def _node(operator: str, inputs: str, output: str, **attributes) -> onnx.NodePro
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.int16])
-@pytest.mark.parametrize("seed", range(6))
-def test_every_integer_is_that_of_onnx(kind, seed):
+@pytest.mark.parametrize("bits", [Bits(), Bits(weights=8), Bits(weights=8, activations=8)], ids=str)
+@pytest.mark.parametrize("seed", range(4))
+def test_every_integer_is_that_of_onnx(kind, bits, seed):
     rng = np.random.default_rng(seed)
     model = quantised_model(rng, kind)
     samples = rng.integers(-128, 128, (5, 3, 6, 6)) * INPUT_STEP
     network, parameters = import_model(model, "quantised")
-    options = Options(train=False, rounding=Rounding.RND_CONV)
+    options = Options(train=False, rounding=Rounding.RND_CONV, bits=bits)
     program = compile_network(network, PAPER, parameters, Calibration(samples, np.zeros(5, int), 5), options).program
     assert program
     integers = (samples / INPUT_STEP).astype(np.int64).transpose(0, 2, 3, 1)
