@@ -156,8 +156,16 @@ def test_a_window_over_the_whole_map_is_a_global_average():
 
 def test_decided_formats_are_those_of_tensors():
     net = Network("n", (2, 5, 5)).conv(3).relu()
-    net.fractions |= {"input": 7, "conv1": 9, "relu1": 6}
-    assert lowered(net).fractions == {"input": 7, "conv1": 6}
+    net.fractions |= {"input": 7, "conv1": 9, "relu1": 9}
+    assert lowered(net).fractions == {"input": 7, "conv1": 9}
+    net.fractions["relu1"] = 6
+    assert lowered(net).fractions == {"input": 7, "conv1": 9, "relu1": 6}
+    flat = Network("n", (2, 5, 5)).conv(3).flatten()
+    flat.fractions |= {"conv1": 9, "flatten1": 9}
+    assert lowered(flat).fractions == {"conv1": 9}
+    flat.octets.append("flatten1")
+    with pytest.raises(NetworkError, match="flatten1: is quantised again with another scale or type"):
+        lowered(flat)
 
 
 @pytest.mark.parametrize(
