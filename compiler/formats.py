@@ -136,6 +136,7 @@ class _Formats:
         self.chip = chip
         self.rate = rate_exponent(graph.optimiser.learning_rate) if graph.optimiser else 0
         self.most_shift = chip.accumulator_bits - chip.word_bits - 2
+        self.made = {operation.output for operation in graph.operations}
         self.fraction: dict[str, int] = {}
         for name, tensor in graph.tensors.items():
             if tensor.role in (Role.LABEL, Role.INDEX):
@@ -150,8 +151,7 @@ class _Formats:
     def _settled(self, tensor: Tensor) -> bool:
         """Whether it is a weight that is not trained, of so few bits that headroom would be dear."""
         few = has_octets(self.graph, tensor.name, self.chip)
-        trained = any(operation.output == tensor.name for operation in self.graph.operations)
-        return few and tensor.role == Role.WEIGHT and not trained
+        return few and tensor.role == Role.WEIGHT and tensor.name not in self.made
 
     def _rounds_into(self, name: str, fraction: int) -> bool:
         """Whether a weight's values, rounded, fit its bits with so many fraction bits: -128 does, and 127.4."""
