@@ -226,12 +226,12 @@ class Chip(_Model):
         """Bytes between the DMA and the external memory in a cycle; 0 if there is none."""
         return 0 if self.external_memory is None else self.external_memory.bytes_per_cycle
 
-    @property
+    @cached_property
     def external_beats(self) -> int:
         """Cycles that moving a word to or from the external memory takes; 0 if there is none."""
         return self.external_word_bytes // self.beat_bytes if self.beat_bytes else 0
 
-    @property
+    @cached_property
     def stores_bytes(self) -> bool:
         """Whether elements can lie outside as bytes: where half a word is whole beats and every byte is an element."""
         return self.external_beats > 1 and self.external_word_bytes == 2 * self.lanes
