@@ -195,3 +195,11 @@ def test_bits_are_eight_or_sixteen():
         Bits(gradients=9)
     with pytest.raises(NetworkError, match="ROLE one of weights, activations, gradients, not 'b=8'"):
         Bits.of(["b=8"])
+
+
+def test_a_clip_takes_the_bits_that_are_said_of_it():
+    net = Network("net", (3, 8, 8)).conv(12, bias=True, name="conv").relu6(name="clip").max_pool(2, name="pool")
+    net = net.conv(4, name="end").dense(2)
+    assert names(built(net, train=False, mapping=Mapping({"clip": Choice(result_bits=8)}))) == {"clip", "pool"}
+    with pytest.raises(NetworkError, match="result of pool has 16 bits by the model, or by the clip before it, not 8"):
+        built(net, train=False, mapping=Mapping({"pool": Choice(result_bits=8)}))
