@@ -39,6 +39,11 @@ class ChipError(InputError):
     """A chip that cannot be built or read."""
 
 
+def largest_of(bits: int) -> int:
+    """The largest integer of so many bits, two's complement; the smallest is one less than its negative."""
+    return (1 << (bits - 1)) - 1
+
+
 class _Model(Frozen):
     model_config = ConfigDict(strict=True)
 
@@ -231,6 +236,15 @@ class Chip(_Model):
         """Cycles that moving a word to or from the external memory takes; 0 if there is none."""
         return self.external_word_bytes // self.beat_bytes if self.beat_bytes else 0
 
+    def word_beats(self, octets: bool) -> int:
+        """Beats of a word outside, of elements of 16 bits or, if `octets`, of bytes.
+
+        >>> chip = Chip.load("paper")
+        >>> chip.word_beats(False), chip.word_beats(True)
+        (2, 1)
+        """
+        return self.external_beats // (2 if octets else 1)
+
     @cached_property
     def stores_bytes(self) -> bool:
         """Whether elements can lie outside as bytes: where half a word is whole beats and every byte is an element."""
@@ -287,7 +301,7 @@ class Chip(_Model):
     @property
     def largest(self) -> int:
         """The largest stored integer; the smallest is `-largest - 1`."""
-        return (1 << (self.word_bits - 1)) - 1
+        return largest_of(self.word_bits)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from arch.chip import Chip
+from arch.chip import Chip, largest_of
 
 
 class Store(StrEnum):
@@ -164,7 +164,7 @@ class Region(BaseModel):
 
     def largest(self, chip: Chip) -> int:
         """The largest integer that an element can be; the smallest is one less than its negative."""
-        return min(chip.largest, (1 << (self.bits - 1)) - 1)
+        return largest_of(min(self.bits, chip.word_bits))
 
     def indices(self, chip: Chip) -> np.ndarray:
         """For each element of the tensor (int64, `shape`), its place, of several the first, in the flattened memory

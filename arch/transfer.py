@@ -58,7 +58,7 @@ def moved_words(transfer: Transfer, chip: Chip) -> int:
 
 def word_beats(transfer: Transfer, chip: Chip) -> int:
     """Beats of a word outside."""
-    return chip.external_beats // (2 if transfer.storage == Storage.BYTE else 1)
+    return chip.word_beats(transfer.storage == Storage.BYTE)
 
 
 def chip_span(transfer: Transfer) -> range:

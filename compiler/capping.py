@@ -19,13 +19,14 @@ import numpy as np
 from arch.chip import Chip
 from arch.isa import BYTE_BITS
 from compiler.graph import INFER, Graph, Operation, Operator
+from compiler.octets import bits_of
 
 _WEIGHTED = (Operator.CONV, Operator.GEMM)
 
 
-def has_clips(graph: Graph) -> bool:
+def has_clips(graph: Graph, chip: Chip) -> bool:
     """Whether there is anything that could be capped."""
-    work = _Capping(graph, 0, {}, frozenset())
+    work = _Capping(graph, chip, {}, frozenset())
     return any(work.clip(operation) for operation in graph.entries[INFER])
 
 
@@ -43,7 +44,7 @@ def capped(graph: Graph, chip: Chip, largest: Mapping[str, float], octets: froze
         fractions=dict(graph.fractions),
         notes=list(graph.notes),
     )
-    work = _Capping(changed, chip.word_bits, largest, octets)
+    work = _Capping(changed, chip, largest, octets)
     for operation in graph.entries[INFER]:
         if found := work.clip(operation):
             work.cap(found)
@@ -62,9 +63,9 @@ class _Clip(NamedTuple):
 class _Capping:
     """A graph that is changed clip by clip."""
 
-    def __init__(self, graph: Graph, bits: int, largest: Mapping[str, float], octets: frozenset[str]):
+    def __init__(self, graph: Graph, chip: Chip, largest: Mapping[str, float], octets: frozenset[str]):
         self.graph = graph
-        self.bits = bits
+        self.chip = chip
         self.largest = largest
         self.octets = octets
 
@@ -126,7 +127,7 @@ class _Capping:
         self._multiply(maker.weight, 1 / scale)
         if maker.bias:
             self._multiply(maker.bias, 1 / scale)
-        fraction = min(self.bits, BYTE_BITS if last.output in self.octets else self.bits) - 1
+        fraction = bits_of(last.output, self.octets, self.chip) - 1
         ceiling = max(clip.maximum / scale - ldexp(1, -fraction), 1 - ldexp(1, -fraction))
         operations = self.operations
         operations[operations.index(maker)] = replace(maker, output=last.output, ceiling=ceiling)

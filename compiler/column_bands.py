@@ -53,4 +53,4 @@ class ColumnBands(Bands):
 
     def _beats(self, name: str) -> int:
         """Beats of a word of a tensor outside."""
-        return self.chip.external_beats // (2 if name in self.tensors.packed else 1)
+        return self.chip.word_beats(name in self.tensors.packed)

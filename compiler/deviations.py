@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,16 +25,14 @@ class Deviation:
 
 
 def deviations(
-    twin: FloatTwin, integers: dict[str, np.ndarray], fractions: dict[str, int], largest: Callable[[str], int]
+    twin: FloatTwin, integers: dict[str, np.ndarray], fractions: dict[str, int], ends: dict[str, int]
 ) -> dict[str, Deviation]:
     """The deviation of each tensor in `integers` from the twin's value after the same run.
 
     `integers` holds the chip's words, of the graph's shapes: (C, H, W), (N,), (O, I / groups, Kh, Kw). An element is
-    counted as saturated if it is the `largest` that its tensor can hold, or the smallest.
+    counted as saturated if it is the largest that its tensor can hold, of `ends`, or the smallest.
     """
-    return {
-        name: _deviation(twin.value(name), words, fractions[name], largest(name)) for name, words in integers.items()
-    }
+    return {name: _deviation(twin.value(name), words, fractions[name], ends[name]) for name, words in integers.items()}
 
 
 def _deviation(value: np.ndarray, words: np.ndarray, fraction: int, largest: int) -> Deviation:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from arch.chip import Chip
-from arch.isa import BYTE_BITS, Base, Destination, Load, Overflow, Rounding, Storage, Traversal
+from arch.isa import Base, Destination, Load, Overflow, Rounding, Storage, Traversal
 from compiler.graph import Graph, Operation, Role
 from compiler.kernels import Kernels, Rows
 from compiler.mapping import FREE, Mapping
+from compiler.octets import bits_of
 from compiler.views import MapView, RowView
 
 View = MapView | RowView
@@ -95,7 +96,7 @@ class Emitter:
 
     def target_storage(self, operation: Operation) -> Storage:
         """Bits that an operation's result has to fit."""
-        narrower = operation.output in self.graph.octets and self.chip.word_bits > BYTE_BITS
+        narrower = bits_of(operation.output, self.graph.octets, self.chip) < self.chip.word_bits
         return Storage.BYTE if narrower else Storage.WORD
 
     def row_rounding(self, operation: Operation) -> Rounding:

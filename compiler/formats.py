@@ -17,15 +17,14 @@ from math import frexp, ldexp
 
 import numpy as np
 
-from arch.chip import Chip
+from arch.chip import Chip, largest_of
 from arch.isa import BYTE_BITS
 from compiler.calibration import LEAST
 from compiler.graph import PARAMETER_GRADIENTS, Graph, Operation, Operator, Role, Tensor
 from compiler.nodes import NetworkError
+from compiler.octets import bits_of
 from compiler.updates import rate_exponent
 
-OCTET = (1 << (BYTE_BITS - 1)) - 1
-"""The largest integer of 8 bits."""
 LEAST_FRACTION = -8
 """Coarser formats hold nothing that is meant."""
 MOST_CONSTANT_FRACTION = 30
@@ -104,21 +103,11 @@ def fractions(graph: Graph, largest: dict[str, float], chip: Chip, headroom: Hea
 
 def described(graph: Graph, fraction: dict[str, int], largest: dict[str, float], chip: Chip) -> dict[str, TensorFormat]:
     """The format of every tensor, for a report."""
-    ends = {name: largest_integer(graph, name, chip) for name in fraction}
+    bits = {name: bits_of(name, graph.octets, chip) for name in fraction}
     return {
-        name: TensorFormat(point, ends[name].bit_length() + 1, largest[name], ends[name] * 2.0**-point)
+        name: TensorFormat(point, bits[name], largest[name], largest_of(bits[name]) * 2.0**-point)
         for name, point in fraction.items()
     }
-
-
-def has_octets(graph: Graph, name: str, chip: Chip) -> bool:
-    """Whether a tensor's elements have 8 bits, by itself or as all on the chip have."""
-    return largest_integer(graph, name, chip) <= OCTET
-
-
-def largest_integer(graph: Graph, name: str, chip: Chip) -> int:
-    """The largest integer that an element of a tensor can be."""
-    return min(chip.largest, OCTET) if name in graph.octets else chip.largest
 
 
 def sum_fraction(operation: Operation, fraction: dict[str, int], rate: int = 0) -> int:
@@ -148,15 +137,18 @@ class _Formats:
         self._decide()
         self.needed = {name: self._needed(name) for operation in graph.operations for name in operation.factors}
 
+    def bits(self, name: str) -> int:
+        """Bits of a tensor's elements."""
+        return bits_of(name, self.graph.octets, self.chip)
+
     def _settled(self, tensor: Tensor) -> bool:
         """Whether it is a weight that is not trained, of so few bits that headroom would be dear."""
-        few = has_octets(self.graph, tensor.name, self.chip)
-        return few and tensor.role == Role.WEIGHT and tensor.name not in self.made
+        return self.bits(tensor.name) == BYTE_BITS and tensor.role == Role.WEIGHT and tensor.name not in self.made
 
     def _rounds_into(self, name: str, fraction: int) -> bool:
         """Whether a weight's values, rounded, fit its bits with so many fraction bits: -128 does, and 127.4."""
         values = np.floor(np.ldexp(self.graph.values[name], fraction) + 0.5)
-        end = largest_integer(self.graph, name, self.chip)
+        end = largest_of(self.bits(name))
         return bool(values.max() <= end and values.min() >= -end - 1)
 
     def _first(self, tensor: Tensor, magnitude: float) -> int:
@@ -169,7 +161,7 @@ class _Formats:
     def most_bits(self, name: str, magnitude: float, most: int) -> int:
         """The most fraction bits with which `magnitude` fits a word, at most `most`."""
         _, exponent = frexp(magnitude)  # magnitude < 2**exponent
-        width = largest_integer(self.graph, name, self.chip).bit_length() + 1
+        width = self.bits(name)
         bits = min(most, width - 1 - exponent)
         if bits < LEAST_FRACTION:
             raise NetworkError(f"{name}: reaches {magnitude:.3g}, too large for {width} bits; scale the data")

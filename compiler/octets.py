@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
+from arch.chip import Chip
 from arch.isa import BYTE_BITS
 from compiler.graph import Graph, Operation, Operator, Role
 from compiler.mapping import Mapping
@@ -69,6 +70,11 @@ def octets(graph: Graph, bits: Bits, mapping: Mapping) -> frozenset[str]:
     found = (found - _tied(graph)) | graph.octets
     copied = {copy for copy, first in graph.copies.items() if first in found}
     return frozenset((found - graph.copies.keys()) | copied)
+
+
+def bits_of(name: str, octets: frozenset[str], chip: Chip) -> int:
+    """Bits of a tensor's elements: 8 of `octets`, else those of the chip's words."""
+    return min(chip.word_bits, BYTE_BITS) if name in octets else chip.word_bits
 
 
 def _tied(graph: Graph) -> set[str]:

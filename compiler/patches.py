@@ -20,6 +20,7 @@ from compiler.graph import INFER, Graph, Operation, Operator, Role, Tensor
 from compiler.kernels import Kernels
 from compiler.maps import layouts
 from compiler.nodes import INPUT, NetworkError
+from compiler.octets import bits_of
 from compiler.views import RowView
 
 _STAYS = 16
@@ -49,8 +50,7 @@ def laid_patches(graph: Graph, chip: Chip, train: bool, octets: frozenset[str] =
     if not patches.covers((shape[1], shape[2], shape[0])):
         return graph
     changed = _changed(graph, operation, patches)
-    narrow = chip.stores_bytes and (INPUT in octets or chip.word_bits == BYTE_BITS)
-    beats = chip.external_beats // (2 if narrow else 1)
+    beats = chip.word_beats(chip.stores_bytes and bits_of(INPUT, octets, chip) == BYTE_BITS)
     ways = (graph, operation), (changed, changed.operations[0])
     before, after = (_cost(way, first, chip, train, beats) for way, first in ways)
     return changed if after < before else graph

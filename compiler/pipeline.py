@@ -120,7 +120,7 @@ def _lowering(build: Build) -> None:
 
 def _capping(build: Build) -> None:
     assert build.graph
-    if not build.options.train and has_clips(build.graph):
+    if not build.options.train and has_clips(build.graph, build.chip):
         room = build.options.headroom.activation
         largest = observe(build.graph, build.calibration)
         cap(build, {name: room * value for name, value in largest.items()})

@@ -19,12 +19,12 @@ from arch.layout import Region, Store
 from compiler.bands import LONGEST, Bands
 from compiler.chunks import Chunks
 from compiler.column_bands import ColumnBands
-from compiler.formats import has_octets
 from compiler.graph import ROWS, Graph, Operation, Role
 from compiler.kernels import Kernels
 from compiler.maps import layouts
 from compiler.memory import Memory, Outside, Unfit, least
 from compiler.nodes import NetworkError
+from compiler.octets import bits_of
 from compiler.plan import Move, Plan, Run
 from compiler.rows import Unit, units
 from compiler.working_sets import Tensors, WorkingSet
@@ -220,7 +220,7 @@ class _Planner:
 
     def _width(self, name: str, unit: str) -> dict[str, Any]:
         """A region's `bits` and `packed`, of a tensor in a unit or by itself."""
-        narrow = has_octets(self.graph, name, self.chip)
+        narrow = bits_of(name, self.graph.octets, self.chip) == BYTE_BITS
         return {"bits": BYTE_BITS if narrow else 16, "packed": unit in self.tensors.packed}
 
     def _rows(self, name: str, unit: Unit, store: Store, base: int) -> Region:
@@ -243,8 +243,9 @@ def _packed(tensors: Tensors, chip: Chip) -> frozenset[str]:
         return frozenset()
     together = {unit.name: unit.offsets.keys() for unit in tensors.units.values()}
     together |= {name: {name} for name in tensors.layouts}
+    octets = tensors.graph.octets
     return frozenset(
-        unit for unit, names in together.items() if all(has_octets(tensors.graph, name, chip) for name in names)
+        unit for unit, names in together.items() if all(bits_of(name, octets, chip) == BYTE_BITS for name in names)
     )
 
 

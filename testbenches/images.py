@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from arch.chip import Chip
+from arch.chip import Chip, largest_of
 from arch.image import Image
 from testbenches.transfers import generated_words
 
-_LARGEST = (1 << 15) - 1
+_LARGEST = largest_of(16)
 """Of the external memory, whose elements have 16 bits whatever the chip's have."""
 _MEMORIES = ("feature", "gradient", "weight", "external")
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from math import sqrt
 
 import numpy as np
 
+from arch.chip import largest_of
 from arch.errors import InputError
 from arch.image import Image, quantised
 from arch.isa import ENGINES, Compute, Engine, Halt, Instruction, Space
@@ -21,10 +21,10 @@ from arch.program import Entry, Program, Step
 from compiler.calibration import Calibration
 from compiler.deviations import Deviation, deviations
 from compiler.float_twin import one_thread
-from compiler.formats import largest_integer
 from compiler.graph import ACCUMULATE_FIRST, INFER, TRAIN, Graph, Role, sample_name
 from compiler.hazards import Issue
 from compiler.nodes import INPUT, LABEL
+from compiler.octets import bits_of
 from compiler.pipeline import Build, issues
 from compiler.plan import Move, Run
 from compiler.queueing import scheduled
@@ -63,8 +63,9 @@ def check(build: Build, samples: int, watch: Callable[[], None] = lambda: None) 
                 twin.infer(given.samples[index])
         words = {name: value for name, value in probe.run(given, taken).items() if twin.knows(name)}
         assert build.fractions
-        largest = partial(largest_integer, build.graph, chip=build.chip)
-        for name, found in deviations(twin, words, build.fractions, largest).items():
+        octets, chip = build.graph.octets, build.chip
+        ends = {name: largest_of(bits_of(name, octets, chip)) for name in words}
+        for name, found in deviations(twin, words, build.fractions, ends).items():
             sums.setdefault(name, _Sum()).add(found)
     checks = {name: total.check() for name, total in sums.items()}
     for entry, report in build.reports.items():

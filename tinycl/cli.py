@@ -16,7 +16,7 @@ from arch.files import write_whole
 from arch.program import Program
 from tinycl.failures import one_line
 from tinycl.models import LOSS_OPTIONS
-from tinycl.show import err, facts, out, progress, report_table, tables, traffic_table
+from tinycl.show import err, facts, out, progress, tables
 
 _CHIP_HELP = f"A shipped chip ({', '.join(shipped())}) or a YAML file."
 _BITS_HELP = (
@@ -55,7 +55,7 @@ def demo(chip: str, seeds: int, epochs: int, rtl_steps: int, cifar: Path | None,
     Reports accuracy beside a float64 twin, cycles and memory traffic, the reference network beside the paper, and
     compares fast simulator, stepping simulator and RTL (Verilator) as each instruction retires.
     """
-    from tinycl.demo import Plan, run
+    from tinycl.demo import Plan, run, show
     from tinycl.training import Recipe
 
     plan = Plan(output, Chip.load(chip), seeds, Recipe(epochs=epochs), rtl_steps, cifar)
@@ -65,36 +65,9 @@ def demo(chip: str, seeds: int, epochs: int, rtl_steps: int, cifar: Path | None,
     if as_json:
         click.echo(json.dumps(result, indent=1))
     else:
-        _show_demo(result)
+        show(result)
     if result["rtl"]["differences"]:
         raise SystemExit(1)
-
-
-def _show_demo(result: dict) -> None:
-    from compiler.report import Report
-    from tinycl.estimation import brief
-    from tinycl.reference import comparison
-
-    reference = Report.model_validate(result["reference"]["report"])
-    one_port = Report.model_validate(result["reference"]["report_one_port"])
-    out.print(report_table(Report.model_validate(result["digits"]["report"])))
-    out.print(report_table(reference))
-    out.print(traffic_table(reference))
-    made = " (made images)" if result["reference"]["made"] else ""
-    out.print(facts(f"the reference network{made} beside the paper", comparison(reference, one_port)))
-    out.print(facts("the same step, estimated; in brackets the range", brief(result["estimate"])))
-    accuracy, rtl, speed = result["accuracy"], result["rtl"], result["speed"]
-    rows = {
-        "held-out accuracy, chip": f"{accuracy['chip']:.2f} % (mean of {accuracy['seeds']} seeds)",
-        "held-out accuracy, float64": f"{accuracy['float64']:.2f} %",
-        "RTL": f"{rtl['steps']} steps, {rtl['cycles']:,} cycles, {rtl['differences']} differences",
-        "fast simulator": f"{speed['chip_cycles_per_second'] / 1e6:,.0f} M cycles/s, "
-        f"{speed['fast_over_chip']:.2f} x the chip, {speed['fast_over_verilator']:,.0f} x Verilator",
-        "stepping simulator": f"{speed['stepping_cycles_per_second'] / 1e6:,.1f} M cycles/s",
-        "Verilator -O3": f"{speed['verilator_cycles_per_second'] / 1e6:,.2f} M cycles/s",
-        **result["files"],
-    }
-    out.print(facts("demo", rows))
 
 
 def _check_untrained() -> None:

@@ -17,12 +17,13 @@ from rtl.chip import TinyCL
 from rtl.verilog import to_verilog
 from tinycl.agreement import Agreement, agree
 from tinycl.data import DataSet, cifar10, digits
-from tinycl.estimation import Request, estimate_program
+from tinycl.estimation import Request, brief, estimate_program
 from tinycl.networks import digits_network
 from tinycl.paper import TECHNOLOGY
 from tinycl.picture import draw
-from tinycl.reference import compile_reference, train_report
+from tinycl.reference import comparison, compile_reference, train_report
 from tinycl.reference import images as made_images
+from tinycl.show import facts, out, report_table, traffic_table
 from tinycl.speed import Speed, measure
 from tinycl.training import Recipe, Trained, chip_inputs, train_both
 
@@ -154,3 +155,27 @@ def _speed(speed: Speed, clock_ns: float) -> dict:
         "fast_over_chip": round(speed.fast / chip, 3),
         "fast_over_verilator": round(speed.fast / speed.verilator, 1),
     }
+
+
+def show(result: dict) -> None:
+    """Print what `run` found."""
+    reference = Report.model_validate(result["reference"]["report"])
+    one_port = Report.model_validate(result["reference"]["report_one_port"])
+    out.print(report_table(Report.model_validate(result["digits"]["report"])))
+    out.print(report_table(reference))
+    out.print(traffic_table(reference))
+    made = " (made images)" if result["reference"]["made"] else ""
+    out.print(facts(f"the reference network{made} beside the paper", comparison(reference, one_port)))
+    out.print(facts("the same step, estimated; in brackets the range", brief(result["estimate"])))
+    accuracy, rtl, speed = result["accuracy"], result["rtl"], result["speed"]
+    rows = {
+        "held-out accuracy, chip": f"{accuracy['chip']:.2f} % (mean of {accuracy['seeds']} seeds)",
+        "held-out accuracy, float64": f"{accuracy['float64']:.2f} %",
+        "RTL": f"{rtl['steps']} steps, {rtl['cycles']:,} cycles, {rtl['differences']} differences",
+        "fast simulator": f"{speed['chip_cycles_per_second'] / 1e6:,.0f} M cycles/s, "
+        f"{speed['fast_over_chip']:.2f} x the chip, {speed['fast_over_verilator']:,.0f} x Verilator",
+        "stepping simulator": f"{speed['stepping_cycles_per_second'] / 1e6:,.1f} M cycles/s",
+        "Verilator -O3": f"{speed['verilator_cycles_per_second'] / 1e6:,.2f} M cycles/s",
+        **result["files"],
+    }
+    out.print(facts("demo", rows))

@@ -124,8 +124,8 @@ def test_a_clip_is_the_end_of_eight_bits():
     build = compile_network(net, PAPER, parameters, data, Options(train=False, bits=Bits(activations=8)))
     assert build.fractions and build.graph and {"clip", "end"} <= names(build)
     assert build.fractions["clip"] == 7 and [item.layer for item in build.graph.entries[INFER]][:2] == ["conv", "end"]
-    (wide,) = (row for row in built(net, train=False).reports["infer"].tensors if row.name == "clip")  # type: ignore[index]
-    assert wide.fraction_bits == 15
+    wide = built(net, train=False).fractions
+    assert wide and wide["clip"] == 15
 
 
 def test_what_passes_by_lies_outside_as_bytes():
@@ -136,7 +136,7 @@ def test_what_passes_by_lies_outside_as_bytes():
     homes = narrow.program.parameters
     outside = [home for home in homes.values() if home.store == Store.EXTERNAL]
     assert outside and all(home.packed for home in outside)
-    a, b = (build.reports[TRAIN].traffic["external"] for build in (plain, narrow))  # type: ignore[index]
+    a, b = (reports[TRAIN].traffic["external"] for reports in (plain.reports, narrow.reports))
     assert 0.5 <= (b.reads + b.writes) / (a.reads + a.writes) < 0.65
     assert narrow.reports[TRAIN].cycles < plain.reports[TRAIN].cycles
     given = {"input": RNG.integers(-128, 128, narrow.program.inputs["input"].shape), "label": np.array([2])}
@@ -159,13 +159,16 @@ def test_weights_and_input_as_bytes_on_rtl():
 
 def test_words_of_eight_bits_lie_as_bytes():
     eight = SMALL.replace(word_bits=8)
-    program = built(network(), eight).program
-    assert program
+    build = built(network(), eight)
+    program = build.program
+    assert program and build.reports
     transfers = [item for item in program.streams[Engine.DMA] if isinstance(item, Transfer)]
     assert {item.storage for item in transfers} == {Storage.BYTE}
     computes = [item for item in program.streams[Engine.ARRAY] if isinstance(item, Compute)]
     assert {item.target_storage for item in computes} == {Storage.WORD}
-    given = {"input": RNG.integers(-128, 128, program.inputs["input"].shape), "label": np.array([2])}
+    home = program.inputs["input"]
+    assert home.packed and build.reports[TRAIN].used_bytes["external"] > 0.8 * program.image.external.nbytes
+    given = {"input": RNG.integers(-128, 128, home.shape), "label": np.array([2])}
     assert compare(program, TRAIN, given).differences == []
 
 

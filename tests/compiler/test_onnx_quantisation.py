@@ -24,6 +24,10 @@ def _node(operator: str, inputs: str, output: str, **attributes) -> onnx.NodePro
     return helper.make_node(operator, inputs.split(), [output], **attributes)
 
 
+QUANTISED = [_node("QuantizeLinear", "x s z", "xq"), _node("DequantizeLinear", "xq s z", "xd")]
+"""The input x in steps of s, xd."""
+
+
 def model(nodes: list[onnx.NodeProto], result: tuple[int, ...], **tensors) -> onnx.ModelProto:
     """From x, 3 x 6 x 6, to y of a shape, batch included."""
     made = helper.make_graph(
@@ -46,7 +50,7 @@ def results(made: onnx.ModelProto, rng: np.random.Generator, bits: Bits) -> tupl
     integers = (samples / INPUT_STEP).astype(np.int64).transpose(0, 2, 3, 1)
     found = FastMachine(program).run("infer", {"input": integers}, steps=5, collect=("logits",)).outputs["logits"]
     evaluator = ReferenceEvaluator(made)
-    expected = [evaluator.run(None, {"x": x[None].astype(np.float32)})[0] for x in samples]  # type: ignore[index]
+    expected = [y for x in samples for y in evaluator.run(None, {"x": x[None].astype(np.float32)})]
     return found, np.concatenate(expected), program
 
 
@@ -64,8 +68,7 @@ def test_every_integer_is_that_of_onnx(kind, bits, seed):
         "w2": rng.integers(-128, 128, (7, 5 * 3 * 3)).astype(np.int8),
     }
     nodes = [
-        _node("QuantizeLinear", "x s z", "xq"),
-        _node("DequantizeLinear", "xq s z", "xd"),
+        *QUANTISED,
         _node("DequantizeLinear", "w1 w", "w1d"),
         _node("Conv", "xd w1d b1", "c", pads=[1, 1, 1, 1]),
         _node("Relu", "c", "r"),
@@ -89,8 +92,7 @@ def test_a_relu_between_quantisations(steps):
     """What is quantised before and after it differently is no one tensor."""
     rng = np.random.default_rng(0)
     nodes = [
-        _node("QuantizeLinear", "x s z", "xq"),
-        _node("DequantizeLinear", "xq s z", "xd"),
+        *QUANTISED,
         _node("Conv", "xd w", "c", pads=[1, 1, 1, 1]),
         _node("QuantizeLinear", "c a z", "cq"),
         _node("DequantizeLinear", "cq a z", "cd"),
@@ -106,8 +108,7 @@ def test_a_relu_between_quantisations(steps):
 
 def test_a_value_that_is_read_unquantised_too_is_refused():
     nodes = [
-        _node("QuantizeLinear", "x s z", "xq"),
-        _node("DequantizeLinear", "xq s z", "xd"),
+        *QUANTISED,
         _node("Add", "xd x", "y"),
     ]
     with pytest.raises(NetworkError, match="input is read unquantised too, beyond the ends of int8"):
